@@ -1,0 +1,398 @@
+"""What a model is: its numbers, the published variants, and what they cost.
+
+Keys are exactly those of Google's and Hugging Face's `config.json`; the few of our own stand at the
+end. This file knows no tensors: parameters, bytes and FLOPs are counted from the configuration
+alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+from albatross.errors import ConfigError
+
+Sharing = Literal["all", "attention", "ffn", "none"]
+HIDDEN_ACTS = ("gelu_new", "gelu", "relu", "tanh")
+BYTES_PER_VALUE = {"float32": 4, "float16": 2, "int8": 1}
+# Sixteen times xxlarge and more; beyond these a config is a mistake or an attack, not a model.
+LARGEST = {
+    "vocab_size": 10_000_000,
+    "embedding_size": 65_536,
+    "hidden_size": 65_536,
+    "num_hidden_layers": 1_000,
+    "intermediate_size": 262_144,
+    "inner_group_num": 100,
+    "max_position_embeddings": 1_000_000,
+    "type_vocab_size": 10_000,
+}
+# Where transformers' default is xxlarge's and ours is base's: a file must say which it means.
+_SIZES_IN_FILES = ("hidden_size", "num_attention_heads", "intermediate_size")
+
+
+@dataclass(frozen=True)
+class AlbertConfig:
+    """Shape of an ALBERT or, un-shared, of a BERT. Defaults are `albert-base-v2`.
+
+    Hugging Face's own defaults describe xxlarge (223 M parameters); ours do not.
+
+    Raises:
+        ConfigError: all rules that the values break, in one message.
+
+    >>> AlbertConfig(num_hidden_groups=3).group_of(repeat=11)
+    2
+    """
+
+    vocab_size: int = 30_000
+    embedding_size: int = 128
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_hidden_groups: int = 1
+    num_attention_heads: int = 12
+    intermediate_size: int = 3_072
+    inner_group_num: int = 1
+    hidden_act: str = "gelu_new"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    classifier_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
+    bos_token_id: int = 2
+    eos_token_id: int = 3
+    cross_layer_sharing: Sharing = "all"
+    """Which part of a layer is one for all depths of a group (ALBERT, section 4.5, table 4)."""
+    embedding_projection: bool = True
+    """Whether E is projected to H; only BERT, where E = H, has none."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of a `config.json` that we do not use; written back untouched."""
+
+    def __post_init__(self) -> None:
+        """Check every rule and report all that are broken."""
+        broken = list(_broken_rules(self))
+        if broken:
+            raise ConfigError(" ".join(broken))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> AlbertConfig:
+        """Read the keys of a `config.json`; unknown ones are kept in `extra`.
+
+        A token id that is null takes our default, a classifier's dropout the encoder's, as in
+        transformers. Whole numbers do for real ones.
+
+        Raises:
+            ConfigError: another model's file, a size that is not given, or broken rules.
+        """
+        model_type = values.get("model_type", "albert")
+        if model_type not in ("albert", "albatross"):
+            raise ConfigError(
+                "A model folder's `model_type` must be albert or albatross."
+                f" Received: model_type={model_type!r}. Only ALBERT folders can be opened."
+            )
+        absent = [name for name in _SIZES_IN_FILES if name not in values]
+        if absent:
+            raise ConfigError(
+                f"A `config.json` must give {', '.join(f'`{name}`' for name in _SIZES_IN_FILES)}."
+                f" Received one without {', '.join(absent)}. Copy the model's whole file."
+            )
+        known = {f.name: f.type for f in fields(cls) if f.name != "extra"}
+        ours = {key: value for key, value in values.items() if key in known}
+        extra = {k: v for k, v in values.items() if k not in known and k != "model_type"}
+        for key, value in list(ours.items()):
+            if known[key] == "float" and type(value) is int and abs(value) <= 1_000:
+                ours[key] = float(value)
+            elif value is None and key.endswith("token_id"):
+                del ours[key]
+        if "classifier_dropout_prob" in ours and ours["classifier_dropout_prob"] is None:
+            ours["classifier_dropout_prob"] = ours.get("hidden_dropout_prob", 0.0)
+        return cls(**ours, extra=extra)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `config.json` holds, Hugging Face's keys first."""
+        values = asdict(self)
+        extra = values.pop("extra")
+        model_type = "albert" if self.is_transformers_albert else "albatross"
+        return {"model_type": model_type, **values, **extra}
+
+    @property
+    def is_transformers_albert(self) -> bool:
+        """Whether `transformers`' ALBERT computes the same function from the same file."""
+        return self.embedding_projection and self.cross_layer_sharing in ("all", "none")
+
+    @property
+    def depth(self) -> int:
+        """Number of layer applications: repeats times inner layers."""
+        return self.num_hidden_layers * self.inner_group_num
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def num_labels(self) -> int:
+        """Number of task labels as transformers reads it: names, else a count, else 2."""
+        names = self.extra.get("id2label")
+        return len(names) if names else int(self.extra.get("num_labels") or 2)
+
+    def group_of(self, repeat: int) -> int:
+        """Return the group that a repeat uses.
+
+        By integer arithmetic: Google's float form skips a group at some depths, such as 22 of 44.
+        """
+        return repeat * self.num_hidden_groups // self.num_hidden_layers
+
+    def attention_group_of(self, repeat: int) -> int:
+        """Return the group whose attention weights a repeat uses."""
+        return self.group_of(repeat) if self.cross_layer_sharing in ("all", "attention") else repeat
+
+    def ffn_group_of(self, repeat: int) -> int:
+        """Return the group whose feed-forward weights a repeat uses."""
+        return self.group_of(repeat) if self.cross_layer_sharing in ("all", "ffn") else repeat
+
+    @property
+    def num_attention_groups(self) -> int:
+        """How many distinct attention blocks there are per inner layer."""
+        return self.attention_group_of(self.num_hidden_layers - 1) + 1
+
+    @property
+    def num_ffn_groups(self) -> int:
+        """How many distinct feed-forward blocks there are per inner layer."""
+        return self.ffn_group_of(self.num_hidden_layers - 1) + 1
+
+
+def _broken_rules(config: AlbertConfig) -> list[str]:
+    """Return a sentence for every rule that the configuration breaks."""
+    by_field = {
+        f.name: _broken_value(f.name, f.type, getattr(config, f.name)) for f in fields(config)
+    }
+    broken = [sentence for sentence in by_field.values() if sentence]
+    parts = {"num_hidden_layers": "num_hidden_groups", "hidden_size": "num_attention_heads"}
+    for whole, part in parts.items():
+        sizes = getattr(config, whole), getattr(config, part)
+        if not by_field[whole] and not by_field[part] and sizes[0] % sizes[1]:
+            broken.append(
+                f"`{whole}` must be divisible by `{part}`."
+                f" Received: {whole}={sizes[0]}, {part}={sizes[1]}."
+            )
+    return broken + _broken_choices(config) + _broken_extra(config)
+
+
+def _broken_value(name: str, kind: Any, value: Any) -> str | None:
+    """Return a sentence when a value is not of its field's kind or out of range."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    rule = None
+    if kind == "int" and (type(value) is not int or value < (0 if name.endswith("_id") else 1)):
+        rule = "a positive whole number"
+    elif kind == "int" and value > LARGEST.get(name, value):
+        rule = f"at most {LARGEST[name]:,}"
+    elif kind == "bool" and type(value) is not bool:
+        rule = "true or false"
+    elif name.endswith("dropout_prob"):
+        rule = None if number and 0 <= value < 1 else "a number of at least 0 and below 1"
+    elif kind == "float" and not (number and 0 < value <= 1_000):
+        rule = "a number above 0 and at most 1,000"
+    return rule and f"`{name}` must be {rule}. Received: {value!r}."
+
+
+def _broken_choices(config: AlbertConfig) -> list[str]:
+    """Return a sentence for every choice that is not offered or does not go with another."""
+    broken = []
+    if config.hidden_act not in HIDDEN_ACTS:
+        choices = ", ".join(HIDDEN_ACTS)
+        broken.append(f"`hidden_act` must be one of {choices}. Received: {config.hidden_act!r}.")
+    if config.cross_layer_sharing not in get_args(Sharing):
+        choices = ", ".join(get_args(Sharing))
+        broken.append(
+            f"`cross_layer_sharing` must be one of {choices}."
+            f" Received: {config.cross_layer_sharing!r}."
+        )
+    if (
+        config.cross_layer_sharing == "none"
+        and config.num_hidden_groups != config.num_hidden_layers
+    ):
+        broken.append(
+            "With `cross_layer_sharing` none every layer is a group of its own: set"
+            f" `num_hidden_groups` to {config.num_hidden_layers}."
+            f" Received: num_hidden_groups={config.num_hidden_groups}."
+        )
+    if not config.embedding_projection and config.embedding_size != config.hidden_size:
+        broken.append(
+            "Without `embedding_projection`, `embedding_size` must equal `hidden_size`. Received:"
+            f" embedding_size={config.embedding_size}, hidden_size={config.hidden_size}."
+        )
+    return broken
+
+
+def _broken_extra(config: AlbertConfig) -> list[str]:
+    """Return a sentence for every foreign key that would change what the model is."""
+    broken = []
+    doubled = {f.name for f in fields(config)} & set(config.extra)
+    if doubled:
+        broken.append(
+            f"`extra` must not hold keys of the configuration. Received: {', '.join(doubled)}."
+        )
+    position_type = config.extra.get("position_embedding_type") or "absolute"
+    if position_type != "absolute":
+        broken.append(
+            f"`position_embedding_type` must be absolute. Received: {position_type!r}."
+            " Relative positions are not built; no published ALBERT uses them."
+        )
+    labels, count = config.extra.get("id2label"), config.extra.get("num_labels")
+    if not isinstance(labels or {}, Mapping):
+        broken.append(f"`id2label` must map numbers to names. Received: {labels!r}.")
+    if count is not None and (type(count) is not int or count < 1):
+        broken.append(f"`num_labels` must be a positive whole number. Received: {count!r}.")
+    return broken
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """What a task asks a model for: a kind of head, its outputs, and the head's own options."""
+
+    kind: str
+    """The head's kind: `sequence` (one row of logits a sequence)."""
+    size: int
+    """Number of outputs."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that only this kind knows."""
+
+
+# === Variants ===
+
+
+def _size(hidden: int, layers: int, heads: int) -> dict[str, int]:
+    """Return the sizes of an encoder; the feed-forward block is four times as wide everywhere."""
+    return {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * hidden,
+    }
+
+
+_BASE, _LARGE = _size(768, 12, 12), _size(1_024, 24, 16)
+_XLARGE, _XXLARGE = _size(2_048, 24, 16), _size(4_096, 12, 64)
+_DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+_BERT = {**_DROPOUT, "vocab_size": 30_522}
+_TABLE: dict[str, dict[str, Any]] = {
+    "albert-base-v1": {**_BASE, **_DROPOUT},
+    "albert-large-v1": {**_LARGE, **_DROPOUT},
+    "albert-xlarge-v1": {**_XLARGE, **_DROPOUT},
+    "albert-xxlarge-v1": _XXLARGE,
+    "albert-base-v2": _BASE,
+    "albert-large-v2": _LARGE,
+    "albert-xlarge-v2": _XLARGE,
+    "albert-xxlarge-v2": _XXLARGE,
+    "bert-base": {**_BASE, **_BERT},
+    "bert-large": {**_LARGE, **_BERT},
+    # Small ones of our own: 8,192 pieces, so that the embeddings do not outweigh the layer; base's
+    # initial deviation scaled by sqrt(768 / H), so that attention does not start flat.
+    "albatross-tiny": {**_size(128, 4, 2), "vocab_size": 8_192, "initializer_range": 0.05},
+    "albatross-mini": {**_size(256, 6, 4), "vocab_size": 8_192, "initializer_range": 0.035},
+    "albatross-small": {**_size(384, 12, 6), "vocab_size": 8_192, "initializer_range": 0.028},
+}
+VARIANTS: tuple[str, ...] = tuple(_TABLE)
+
+
+def variant(name: str, **overrides: Any) -> AlbertConfig:
+    """Return the configuration of a named variant, with single values replaced.
+
+    Raises:
+        ConfigError: the name is not in the table, or the values break a rule.
+
+    >>> variant("albert-xlarge-v2").head_size
+    128
+    """
+    if name not in _TABLE:
+        raise ConfigError(f"A variant must be one of {', '.join(VARIANTS)}. Received: {name!r}.")
+    values = {**_TABLE[name], **overrides}
+    config = AlbertConfig(**values)
+    return unshared(config) if name.startswith("bert-") else config
+
+
+def unshared(config: AlbertConfig) -> AlbertConfig:
+    """Return the BERT of this size: every layer its own, embeddings as wide as the layers."""
+    return replace(
+        config,
+        embedding_size=config.hidden_size,
+        embedding_projection=False,
+        cross_layer_sharing="none",
+        num_hidden_groups=config.num_hidden_layers,
+    )
+
+
+# === Costs ===
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What a configuration costs, counted part by part.
+
+    `parameters` is keyed by part: embeddings, projection, attention, feed_forward, pooler, heads.
+    """
+
+    parameters: Mapping[str, int]
+    flops_per_token: int
+    """Multiplications and additions of one forward pass, divided by the tokens of one sequence."""
+    training_bytes: int
+    """Weights, gradients, two Adam moments and what the backward pass needs kept, in fp32."""
+
+    @property
+    def encoder_parameters(self) -> int:
+        """All parameters but the pre-training heads: what `AlbertModel` with its pooler holds."""
+        return sum(self.parameters.values()) - self.parameters["heads"]
+
+    def file_bytes(self, dtype: str) -> int:
+        """Return the bytes of the encoder's weights in float32, float16 or int8."""
+        return self.encoder_parameters * BYTES_PER_VALUE[dtype]
+
+
+def model_cost(
+    config: AlbertConfig,
+    *,
+    sequence_length: int = 128,
+    batch_size: int = 32,
+    activation_checkpointing: bool = False,
+) -> ModelCost:
+    """Count parameters, FLOPs and training memory of a configuration."""
+    hidden, embedding = config.hidden_size, config.embedding_size
+    tables = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
+    inner = config.inner_group_num
+    attention = 4 * (hidden * hidden + hidden) + 2 * hidden
+    feed_forward = 2 * hidden * config.intermediate_size + config.intermediate_size + 3 * hidden
+    mlm_head = hidden * embedding + 3 * embedding + config.vocab_size
+    parameters = {
+        "embeddings": tables * embedding + 2 * embedding,
+        "projection": (embedding * hidden + hidden) if config.embedding_projection else 0,
+        "attention": config.num_attention_groups * inner * attention,
+        "feed_forward": config.num_ffn_groups * inner * feed_forward,
+        "pooler": hidden * hidden + hidden,
+        "heads": mlm_head + 2 * hidden + 2,
+    }
+    per_layer = 4 * hidden * hidden + 2 * hidden * config.intermediate_size
+    per_layer += 2 * sequence_length * hidden
+    flops = 2 * (config.depth * per_layer + (parameters["projection"] and embedding * hidden))
+    tokens = sequence_length * batch_size
+    activations = _activation_values(config, sequence_length, activation_checkpointing) * tokens
+    training_bytes = 4 * (4 * sum(parameters.values()) + activations)
+    return ModelCost(parameters, flops, training_bytes)
+
+
+def _activation_values(config: AlbertConfig, length: int, checkpointing: bool) -> int:
+    """Return the values kept per token for the backward pass.
+
+    They, not the weights, fill the memory. A layer keeps its input, query, key, value, attended
+    values, the two normalised sums with their inputs, and the feed-forward block before and after
+    its activation; SDPA keeps no attention matrix. The MLM logits and their gradient are counted
+    for 15 % of the tokens.
+    """
+    layer = 8 * config.hidden_size + 2 * config.intermediate_size
+    logits = 2 * config.vocab_size * 15 // 100
+    ends = 3 * config.embedding_size + config.hidden_size
+    if checkpointing:
+        return config.depth * config.hidden_size + layer + logits + ends
+    return config.depth * layer + logits + ends

@@ -1,0 +1,1 @@
+"""Text to ids and back: normalisation, vocabularies, their training; no models, no corpora."""
