@@ -1,0 +1,94 @@
+"""ALBERT end to end: pre-train, fine-tune, evaluate and deploy small language-understanding models.
+
+>>> import albatross
+>>> classify = albatross.load("sentiment")
+>>> classify("A lovely film.").label
+'positive'
+
+Names are imported when they are first used: `import albatross` brings neither torch nor numpy. Every
+verb of the command line is a function here, which takes the verb's settings as arguments:
+`albatross.finetune("runs/pretrained", "runs/sst2", train="train.tsv")`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from albatross.config import AlbertConfig as AlbertConfig
+    from albatross.config import variant as variant
+    from albatross.errors import AlbatrossError as AlbatrossError
+    from albatross.modeling.model import AlbertForMaskedLM as AlbertForMaskedLM
+    from albatross.modeling.model import AlbertForPreTraining as AlbertForPreTraining
+    from albatross.modeling.model import (
+        AlbertForSequenceClassification as AlbertForSequenceClassification,
+    )
+    from albatross.modeling.model import AlbertModel as AlbertModel
+    from albatross.pipelines.pipeline import Pipeline as Pipeline
+    from albatross.pipelines.pipeline import load as load
+    from albatross.tasks.task import Answer as Answer
+    from albatross.tokenizer.unigram import UnigramTokenizer as UnigramTokenizer
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AlbatrossError": "albatross.errors",
+    "AlbertConfig": "albatross.config",
+    "AlbertForMaskedLM": "albatross.modeling.model",
+    "AlbertForPreTraining": "albatross.modeling.model",
+    "AlbertForSequenceClassification": "albatross.modeling.model",
+    "AlbertModel": "albatross.modeling.model",
+    "Answer": "albatross.tasks.task",
+    "Pipeline": "albatross.pipelines.pipeline",
+    "UnigramTokenizer": "albatross.tokenizer.unigram",
+    "load": "albatross.pipelines.pipeline",
+    "variant": "albatross.config",
+}
+_VERBS = (
+    "build_shards",
+    "demo",
+    "evaluate",
+    "export",
+    "finetune",
+    "info",
+    "predict",
+    "pretrain",
+    "train_tokenizer",
+)
+__all__ = [
+    "AlbatrossError",
+    "AlbertConfig",
+    "AlbertForMaskedLM",
+    "AlbertForPreTraining",
+    "AlbertForSequenceClassification",
+    "AlbertModel",
+    "Answer",
+    "Pipeline",
+    "UnigramTokenizer",
+    "build_shards",
+    "demo",
+    "evaluate",
+    "export",
+    "finetune",
+    "info",
+    "load",
+    "predict",
+    "pretrain",
+    "train_tokenizer",
+    "variant",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _VERBS:
+        return import_module("albatross.cli").python_function(name)
+    raise AttributeError(f"module 'albatross' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

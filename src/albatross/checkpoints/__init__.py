@@ -1,0 +1,1 @@
+"""Files to named numpy arrays and back. No modules, no torch."""

@@ -1,0 +1,198 @@
+"""Hugging Face's tensor names: which tensors a model has, with shapes, and older spellings of them.
+
+Our modules carry these very names, so a file needs no mapping; it only needs its variations
+removed: the optional `albert.` prefix, `gamma` and `beta`, buffers, and tied tensors stored twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albatross.config import AlbertConfig, HeadSpec
+from albatross.errors import WeightsError
+
+Arrays = dict[str, NDArray[np.generic]]
+Shapes = dict[str, tuple[int, ...]]
+
+WORD_EMBEDDINGS = "albert.embeddings.word_embeddings.weight"
+_TIED = {
+    "predictions.decoder.weight": WORD_EMBEDDINGS,
+    "predictions.decoder.bias": "predictions.bias",
+}
+_BUFFERS = {"albert.embeddings.position_ids", "albert.embeddings.token_type_ids"}
+_HEAD_PREFIXES = (
+    "albert.",
+    "predictions.",
+    "sop_classifier.",
+    "classifier.",
+    "qa_outputs.",
+    "heads.",
+)
+_OLD_SPELLINGS = {".gamma": ".weight", ".beta": ".bias"}
+
+
+def encoder_shapes(config: AlbertConfig, *, pooler: bool = True) -> Shapes:
+    """Return the name and shape of every tensor of the encoder, with its `albert.` prefix."""
+    hidden, size = config.hidden_size, config.embedding_size
+    shapes: Shapes = {
+        WORD_EMBEDDINGS: (config.vocab_size, size),
+        "albert.embeddings.position_embeddings.weight": (config.max_position_embeddings, size),
+        "albert.embeddings.token_type_embeddings.weight": (config.type_vocab_size, size),
+        **_norm("albert.embeddings.LayerNorm", size),
+    }
+    if config.embedding_projection:
+        shapes |= _linear("albert.encoder.embedding_hidden_mapping_in", size, hidden)
+    for group in range(max(config.num_attention_groups, config.num_ffn_groups)):
+        for inner in range(config.inner_group_num):
+            layer = f"albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}"
+            if group < config.num_attention_groups:
+                shapes |= _attention_shapes(f"{layer}.attention", hidden)
+            if group < config.num_ffn_groups:
+                shapes |= _linear(f"{layer}.ffn", hidden, config.intermediate_size)
+                shapes |= _linear(f"{layer}.ffn_output", config.intermediate_size, hidden)
+                shapes |= _norm(f"{layer}.full_layer_layer_norm", hidden)
+    return shapes | (_linear("albert.pooler", hidden, hidden) if pooler else {})
+
+
+def masked_lm_shapes(config: AlbertConfig) -> Shapes:
+    """Return the tensors of the masked-LM head; its output matrix is the word embeddings."""
+    return {
+        **_linear("predictions.dense", config.hidden_size, config.embedding_size),
+        **_norm("predictions.LayerNorm", config.embedding_size),
+        "predictions.bias": (config.vocab_size,),
+    }
+
+
+def sentence_order_shapes(config: AlbertConfig) -> Shapes:
+    """Return the tensors of the sentence-order head."""
+    return _linear("sop_classifier.classifier", config.hidden_size, 2)
+
+
+def head_shapes(config: AlbertConfig, heads: Mapping[str, HeadSpec]) -> Shapes:
+    """Return the tensors of task heads; a head's name is the prefix of its tensors."""
+    shapes: Shapes = {}
+    for name, spec in heads.items():
+        shapes |= _linear(name, config.hidden_size, spec.size)
+    return shapes
+
+
+def canonical(arrays: Mapping[str, NDArray[np.generic]]) -> Arrays:
+    """Return the arrays under their present names, tied ones once, buffers left out.
+
+    Raises:
+        WeightsError: a tensor stands there under two names, or one that should be tied has been
+            trained apart; it would be lost.
+    """
+    renamed: Arrays = {}
+    for name, array in arrays.items():
+        present = _present_name(name)
+        if present in renamed:
+            raise WeightsError(
+                f"A tensor must stand in a file once. Received `{present}` under two spellings,"
+                f" one of them `{name}`. Remove the one that the model was not trained with."
+            )
+        renamed[present] = array
+    for tied, original in _TIED.items():
+        if tied not in renamed:
+            continue
+        if original not in renamed:
+            renamed[original] = renamed[tied]
+        elif not np.array_equal(renamed[tied], renamed[original]):
+            raise WeightsError(
+                f"`{tied}` must equal `{original}`: ALBERT ties them. Received two that differ."
+                " Tie them, or open the folder with the program that wrote it."
+            )
+        del renamed[tied]
+    return {name: array for name, array in renamed.items() if name not in _BUFFERS}
+
+
+def fit(
+    arrays: Mapping[str, NDArray[np.generic]],
+    expected: Shapes,
+    *,
+    optional: Shapes | None = None,
+    source: str = "the file",
+) -> list[str]:
+    """Check arrays against the tensors that a model needs.
+
+    Args:
+        arrays: canonical ones.
+        expected: what the model needs.
+        optional: what may be missing; it must fit when it is there.
+        source: where the arrays came from, for the message.
+
+    Returns:
+        The names of heads' tensors in the file that this model does not use.
+
+    Raises:
+        WeightsError: a list of what is missing, unexpected, of another shape, or no real numbers.
+    """
+    optional = optional or {}
+    known = expected | optional
+    missing = sorted(set(expected) - set(arrays))
+    other = set(arrays) - set(known)
+    unused = sorted(name for name in other if not _is_encoder_layer(name))
+    unexpected = sorted(other - set(unused))
+    wrong = [
+        f"{name} {tuple(array.shape)} for {known[name]}"
+        for name, array in arrays.items()
+        if name in known and tuple(array.shape) != known[name]
+    ]
+    whole = [
+        f"{name} {array.dtype}"
+        for name, array in arrays.items()
+        if name in known and not np.issubdtype(array.dtype, np.floating)
+    ]
+    found = {"missing": missing, "unexpected": unexpected, "shape": wrong, "not real": whole}
+    problems = [f"{title}: {_shorten(names)}" for title, names in found.items() if names]
+    if problems:
+        raise WeightsError(
+            f"The tensors of {source} must be those that its config.json describes."
+            f" Received {'; '.join(problems)}. Open it with the configuration of its training;"
+            " `initialize` names parts that shall start anew."
+        )
+    return unused
+
+
+def _is_encoder_layer(name: str) -> bool:
+    """Whether a tensor cannot be some head's: it is the encoder's, or of no kind we know."""
+    if name.startswith("albert.pooler."):
+        return False
+    return name.startswith("albert.") or not name.startswith(_HEAD_PREFIXES)
+
+
+def _present_name(name: str) -> str:
+    """Return a tensor's name with the `albert.` prefix and without old spellings."""
+    for old, new in _OLD_SPELLINGS.items():
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    if name.startswith(("embeddings.", "encoder.", "pooler.")):
+        name = f"albert.{name}"
+    return name
+
+
+def _shorten(names: list[str], most: int = 6) -> str:
+    """Join names for a message of one line."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _attention_shapes(prefix: str, hidden: int) -> Shapes:
+    """Return the four projections and the norm of an attention block."""
+    shapes: Shapes = {}
+    for part in ("query", "key", "value", "dense"):
+        shapes |= _linear(f"{prefix}.{part}", hidden, hidden)
+    return shapes | _norm(f"{prefix}.LayerNorm", hidden)
+
+
+def _linear(prefix: str, inputs: int, outputs: int) -> Shapes:
+    """Return weight and bias of a linear map, stored [out, in]."""
+    return {f"{prefix}.weight": (outputs, inputs), f"{prefix}.bias": (outputs,)}
+
+
+def _norm(prefix: str, size: int) -> Shapes:
+    """Return weight and bias of a layer norm."""
+    return {f"{prefix}.weight": (size,), f"{prefix}.bias": (size,)}

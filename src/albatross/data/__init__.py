@@ -1,0 +1,1 @@
+"""From files to packed batches: documents, shards, samples and records. Numpy alone, no torch."""

@@ -1,0 +1,187 @@
+"""The verb demo: the built-in model answers, then every verb of the path runs in small.
+
+Nothing is downloaded: the text is the project's own corpus of a few hundred sentences and what a
+grammar composes. The figures show that the path works, not how good a real model is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from albatross.atomic import read_json
+from albatross.corpus import build_shards, train_tokenizer
+from albatross.data.shards import ShardFolder
+from albatross.engine.open import builtin_names
+from albatross.errors import MissingDependencyError
+from albatross.evaluation import evaluate
+from albatross.pipelines.pipeline import load
+from albatross.rehearsal.grammar import compose_documents, compose_reviews
+from albatross.settings import (
+    BuildShardsSettings,
+    DemoSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    PretrainSettings,
+    TrainTokenizerSettings,
+)
+
+SENTENCES = (
+    "A lovely film, and not a minute too long.",
+    "Two hours of my life that I want back.",
+    "The actors do what they can with a script that has nothing to say.",
+    "I laughed, I cried, and I went to see it again.",
+)
+_PARTS = ("tokenizer", "shards", "pretrained", "finetuned")
+_DOCUMENTS, _TRAIN_REVIEWS, _DEV_REVIEWS = 3_000, 4_000, 500
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    """One step of the rehearsal: what it did, what it measured, how long it took."""
+
+    step: str
+    figure: str
+    seconds: float
+
+
+def demo(settings: DemoSettings) -> None:
+    """Run the demonstration and print a table of what was measured.
+
+    Raises:
+        MissingDependencyError: torch is not installed, which the rehearsal needs.
+    """
+    _answer_with_builtin()
+    if find_spec("torch") is None:
+        raise MissingDependencyError("torch", "train")
+    print("\nThe whole path in small, on composed text:", file=sys.stderr)
+    rows = _rehearse(settings.out)
+    print(f"\n{'step':<16} {'seconds':>7}  measured")
+    for row in rows:
+        print(f"{row.step:<16} {row.seconds:>7.1f}  {row.figure}")
+    total = sum(row.seconds for row in rows)
+    print(f"{'all':<16} {total:>7.1f}\n")
+    print("Next, on text of your own:")
+    print(f'  albatross predict {settings.out}/finetuned "The soup was cold but I enjoyed it."')
+    print("  albatross train-tokenizer your-text/ runs/tokenizer --vocab-size 8192")
+
+
+def _answer_with_builtin() -> None:
+    """Let the built-in model answer a few sentences."""
+    if "sentiment" not in builtin_names():
+        return
+    classify = load("sentiment")
+    print("The built-in model `sentiment`:")
+    for sentence, answer in zip(SENTENCES, classify(list(SENTENCES)), strict=True):
+        print(f"  {answer.label:<9} {answer.score:.2f}  {sentence}")
+
+
+def _rehearse(out: Path) -> list[DemoRow]:
+    """Run every verb of the path on composed text."""
+    out.mkdir(parents=True, exist_ok=True)
+    for part in _PARTS:
+        shutil.rmtree(out / part, ignore_errors=True)
+    corpus, train, dev = out / "corpus.txt", out / "train.tsv", out / "dev.tsv"
+    rows = [
+        _timed("compose text", lambda: _compose(corpus, train, dev)),
+        _timed("train-tokenizer", lambda: _train_tokenizer(corpus, out)),
+        _timed("build-shards", lambda: _build_shards(corpus, out)),
+        _timed("pretrain", lambda: _pretrain(out)),
+        _timed("finetune", lambda: _finetune(train, out)),
+        _timed("evaluate", lambda: _evaluate(dev, out)),
+        _timed("predict", lambda: _predict(out)),
+    ]
+    return rows
+
+
+def _compose(corpus: Path, train: Path, dev: Path) -> str:
+    """Write a corpus and labelled reviews; different seeds give disjoint reviews."""
+    written = (files("albatross.rehearsal") / "corpus.txt").read_text(encoding="utf-8")
+    documents = ["\n".join(document) for document in compose_documents(_DOCUMENTS, seed=0)]
+    train_reviews = compose_reviews(_TRAIN_REVIEWS, seed=0)
+    documents += [text for text, _ in train_reviews]
+    corpus.write_text("\n\n".join([written.strip(), *documents]) + "\n", encoding="utf-8")
+    for path, reviews in ((train, train_reviews), (dev, compose_reviews(_DEV_REVIEWS, seed=1))):
+        lines = [f"{text}\t{label}" for text, label in reviews]
+        path.write_text("\n".join(["sentence\tlabel", *lines]) + "\n", encoding="utf-8")
+    return f"{len(documents):,} documents, {_TRAIN_REVIEWS + _DEV_REVIEWS:,} reviews"
+
+
+def _train_tokenizer(corpus: Path, out: Path) -> str:
+    """Train a small vocabulary."""
+    paths = (corpus, out / "tokenizer")
+    train_tokenizer(TrainTokenizerSettings(paths=paths, vocab_size=800))
+    return "800 pieces"
+
+
+def _build_shards(corpus: Path, out: Path) -> str:
+    """Tokenise the corpus."""
+    paths = (corpus, out / "shards")
+    build_shards(BuildShardsSettings(paths=paths, tokenizer=out / "tokenizer", held_out=0.05))
+    return f"{ShardFolder(out / 'shards').num_tokens:,} tokens"
+
+
+def _pretrain(out: Path) -> str:
+    """Pre-train the smallest variant for a few hundred steps."""
+    from albatross.training.pretrain import pretrain
+
+    folder = out / "pretrained"
+    settings = PretrainSettings(
+        out / "shards",
+        folder,
+        variant="albatross-tiny",
+        steps=500,
+        batch_tokens=2_048,
+        max_length=64,
+        learning_rate=2e-3,
+    )
+    pretrain(settings)
+    log = read_json(folder / "log.json")["steps"]
+    metrics = read_json(folder / "run.json")["metrics"]
+    return (
+        f"masked-word loss {log[0]['masked_lm_loss']:.2f} -> {metrics['masked_lm_loss']:.2f},"
+        f" sentence order {100 * metrics['sentence_order_accuracy']:.0f} % right (held out)"
+    )
+
+
+def _finetune(train: Path, out: Path) -> str:
+    """Fine-tune on the composed reviews."""
+    from albatross.training.finetune import finetune
+
+    folder = out / "finetuned"
+    settings = FinetuneSettings(
+        out / "pretrained", folder, train=train, name="reviews", epochs=4, learning_rate=1e-3
+    )
+    finetune(settings)
+    log = read_json(folder / "log.json")["steps"]
+    return f"loss {log[0]['loss']:.2f} -> {log[-1]['loss']:.2f}"
+
+
+def _evaluate(dev: Path, out: Path) -> str:
+    """Score the reviews that were not trained on."""
+    metrics = evaluate(EvaluateSettings(out / "finetuned", dev)).metrics
+    return (
+        f"accuracy {metrics['accuracy']:.3f}"
+        f" ({metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}, chance 0.500)"
+    )
+
+
+def _predict(out: Path) -> str:
+    """Answer one review."""
+    text, label = compose_reviews(1, seed=2)[0]
+    answer = load(out / "finetuned")(text)
+    return f"{answer.label} {answer.score:.2f} (truth: {label}) for {json.dumps(text)}"
+
+
+def _timed(step: str, work: Callable[[], str]) -> DemoRow:
+    """Run one step and time it."""
+    started = time.monotonic()
+    figure = work()
+    return DemoRow(step, figure, time.monotonic() - started)

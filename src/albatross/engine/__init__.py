@@ -1,0 +1,1 @@
+"""Engines: from a packed batch to named arrays, on torch or on ONNX Runtime."""

@@ -1,0 +1,60 @@
+"""What an engine is: embed, apply a layer once per depth, answer with heads.
+
+The rows between two depths are opaque: a torch tensor or a numpy array, whatever the backend likes.
+All depths share their weights, so a scheduler may regroup sequences between depths with `select`
+and `concat`. An engine knows no text and no task, and does nothing asynchronous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albatross.config import AlbertConfig
+from albatross.data.packing import IntArray, PackedBatch
+
+Rows = Any
+"""Hidden rows `(total_tokens, hidden)` in the backend's own array type."""
+Outputs = dict[str, NDArray[np.float32]]
+
+
+class Engine(Protocol):
+    """One backend with one model's weights."""
+
+    config: AlbertConfig
+
+    def embed(self, batch: PackedBatch) -> Rows:
+        """Return the rows `(total_tokens, hidden)` that enter depth 0."""
+        ...
+
+    def layer(self, rows: Rows, cu_seqlens: IntArray, depth: int) -> Rows:
+        """Apply the layer of a flat depth index `repeat * inner_group_num + inner`."""
+        ...
+
+    def heads(self, rows: Rows, cu_seqlens: IntArray) -> Outputs:
+        """Return every head's output by name, one row a sequence for `sequence` heads."""
+        ...
+
+    def select(self, rows: Rows, indices: IntArray) -> Rows:
+        """Return the rows at these token indices, in this order."""
+        ...
+
+    def concat(self, parts: Sequence[Rows]) -> Rows:
+        """Lay rows of several batches end to end."""
+        ...
+
+
+def run(engine: Engine, batch: PackedBatch) -> Outputs:
+    """Take a batch through all depths and return the heads' outputs by name."""
+    rows = engine.embed(batch)
+    for depth in range(engine.config.depth):
+        rows = engine.layer(rows, batch.cu_seqlens, depth)
+    return engine.heads(rows, batch.cu_seqlens)
+
+
+def join_outputs(parts: Sequence[Mapping[str, NDArray[np.float32]]]) -> Outputs:
+    """Concatenate the outputs of several batches, name by name."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

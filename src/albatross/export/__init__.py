@@ -1,0 +1,1 @@
+"""Exporting: from a model folder to what runs without torch."""

@@ -1,0 +1,126 @@
+"""The shared encoder: few layers, applied many times (ALBERT, section 3.1).
+
+One flat depth index `repeat * inner_group_num + inner` numbers every application of a layer; hidden
+states, attentions, exits, learning-rate decay and adapters all count by it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from albatross.config import AlbertConfig
+from albatross.modeling.attention import AlbertAttention
+from albatross.modeling.packed import PackedLayout
+
+
+def gelu_new(values: Tensor) -> Tensor:
+    """Gaussian error linear unit by tanh, the one all published ALBERTs were trained with."""
+    return functional.gelu(values, approximate="tanh")
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu_new": gelu_new,
+    "gelu": functional.gelu,
+    "relu": functional.relu,
+    "tanh": functional.tanh,
+}
+
+
+class AlbertLayer(nn.Module):
+    """The weights of one layer: an attention block, a feed-forward block, or both.
+
+    A layer lacks a block only where `cross_layer_sharing` shares that block with another group.
+    """
+
+    def __init__(self, config: AlbertConfig, *, attention: bool, feed_forward: bool) -> None:
+        """Make the blocks that this layer owns."""
+        super().__init__()
+        if attention:
+            self.attention = AlbertAttention(config)
+        if feed_forward:
+            self.ffn = nn.Linear(config.hidden_size, config.intermediate_size)
+            self.ffn_output = nn.Linear(config.intermediate_size, config.hidden_size)
+            self.activation = ACTIVATIONS[config.hidden_act]
+            # Google applies this dropout; transformers makes it and never calls it.
+            self.dropout = nn.Dropout(config.hidden_dropout_prob)
+            self.full_layer_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def feed_forward(self, rows: Tensor) -> Tensor:
+        """Apply feed-forward block, residual and post-norm. Shapes: (total_tokens, hidden)."""
+        output = self.dropout(self.ffn_output(self.activation(self.ffn(rows))))
+        return self.full_layer_layer_norm(rows + output)  # type: ignore[no-any-return]
+
+
+class AlbertLayerGroup(nn.Module):
+    """The inner layers of one group."""
+
+    def __init__(self, config: AlbertConfig, group: int) -> None:
+        """Make `inner_group_num` layers with the blocks that this group owns."""
+        super().__init__()
+        self.albert_layers = nn.ModuleList(
+            AlbertLayer(
+                config,
+                attention=group < config.num_attention_groups,
+                feed_forward=group < config.num_ffn_groups,
+            )
+            for _ in range(config.inner_group_num)
+        )
+
+
+class AlbertTransformer(nn.Module):
+    """Projection from E to H and the layers, applied `depth` times."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        """Make each distinct layer once."""
+        super().__init__()
+        self.config = config
+        self.activation_checkpointing = False
+        if config.embedding_projection:
+            self.embedding_hidden_mapping_in = nn.Linear(config.embedding_size, config.hidden_size)
+        num_groups = max(config.num_attention_groups, config.num_ffn_groups)
+        self.albert_layer_groups = nn.ModuleList(
+            AlbertLayerGroup(config, group) for group in range(num_groups)
+        )
+
+    def project(self, embeddings: Tensor) -> Tensor:
+        """Take embeddings `(total_tokens, embedding)` to rows `(total_tokens, hidden)`."""
+        if self.config.embedding_projection:
+            return self.embedding_hidden_mapping_in(embeddings)  # type: ignore[no-any-return]
+        return embeddings
+
+    def layer(self, rows: Tensor, layout: PackedLayout, depth: int) -> Tensor:
+        """Apply the layer of one flat depth index. Shapes: (total_tokens, hidden)."""
+        repeat, inner = divmod(depth, self.config.inner_group_num)
+        attention = self._layer_of(self.config.attention_group_of(repeat), inner).attention
+        owner = self._layer_of(self.config.ffn_group_of(repeat), inner)
+        return owner.feed_forward(attention(rows, layout))
+
+    def attention_of(self, depth: int) -> AlbertAttention:
+        """Return the attention block that a depth uses."""
+        repeat, inner = divmod(depth, self.config.inner_group_num)
+        return self._layer_of(self.config.attention_group_of(repeat), inner).attention
+
+    def states(self, embeddings: Tensor, layout: PackedLayout) -> Iterator[Tensor]:
+        """Yield the rows `(total_tokens, hidden)` before depth 0 and after every depth."""
+        rows = self.project(embeddings)
+        yield rows
+        for depth in range(self.config.depth):
+            if self.activation_checkpointing and self.training:
+                rows = checkpoint(self.layer, rows, layout, depth, use_reentrant=False)
+            else:
+                rows = self.layer(rows, layout, depth)
+            yield rows
+
+    def forward(self, embeddings: Tensor, layout: PackedLayout) -> Tensor:
+        """Return the rows `(total_tokens, hidden)` after the last depth; the others are let go."""
+        (last,) = deque(self.states(embeddings, layout), maxlen=1)
+        return last
+
+    def _layer_of(self, group: int, inner: int) -> AlbertLayer:
+        """Return a layer by group and inner index."""
+        return self.albert_layer_groups[group].albert_layers[inner]  # type: ignore[index, return-value]

@@ -1,0 +1,74 @@
+"""What stands on the encoder: masked words, sentence order, and classes; with their losses.
+
+A loss may be absent: labels that are all ignored give a loss of exactly zero, never NaN.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from albatross.config import AlbertConfig
+from albatross.data.packing import IGNORED_LABEL
+from albatross.modeling.encoder import ACTIVATIONS
+
+
+class MaskedLMHead(nn.Module):
+    """Predict words: H to E, activation, norm, then the word embeddings as the output matrix."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        """Make the transform; the output matrix is the embedding table and is passed in."""
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.embedding_size)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.LayerNorm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, rows: Tensor, word_embeddings: Tensor) -> Tensor:
+        """Return logits `(rows, vocab)` for rows `(rows, hidden)`."""
+        transformed = self.LayerNorm(self.activation(self.dense(rows)))
+        return functional.linear(transformed, word_embeddings, self.bias)
+
+
+class SentenceOrderHead(nn.Module):
+    """Tell whether two segments stand in their order (ALBERT, section 3.1).
+
+    For BERT: whether they follow each other at all (NSP). Two classes whatever the number of task
+    labels, and no dropout, as in Google's code.
+    """
+
+    def __init__(self, config: AlbertConfig) -> None:
+        """Make the classifier over the pooled output."""
+        super().__init__()
+        self.classifier = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return logits `(sequences, 2)`; class 0 is the original order."""
+        return self.classifier(pooled)  # type: ignore[no-any-return]
+
+
+class SequenceHead(nn.Linear):
+    """Classes or scores of a sequence: dropout and a linear map of the pooled output."""
+
+    def __init__(self, config: AlbertConfig, size: int) -> None:
+        """Make a head with `size` outputs."""
+        super().__init__(config.hidden_size, size)
+        self.dropout = config.classifier_dropout_prob
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return logits `(sequences, size)`."""
+        dropped = functional.dropout(pooled, self.dropout, self.training)
+        return functional.linear(dropped, self.weight, self.bias)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross entropy over labels that are not ignored; zero when all are.
+
+    Args:
+        logits: (rows, classes)
+        labels: (rows,)
+    """
+    labels = labels.long()
+    total = functional.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum")
+    return total / (labels != IGNORED_LABEL).sum().clamp(min=1)

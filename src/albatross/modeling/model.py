@@ -1,0 +1,285 @@
+"""ALBERT with Hugging Face's class names, arguments and outputs; packed at heart.
+
+Every class reads padded tensors in `forward` and packed ones through its parts. Training and
+engines take the packed way: `AlbertModel.encode` and the heads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from albatross.config import AlbertConfig, HeadSpec
+from albatross.errors import ConfigError
+from albatross.modeling.embeddings import AlbertEmbeddings
+from albatross.modeling.encoder import AlbertTransformer
+from albatross.modeling.heads import MaskedLMHead, SentenceOrderHead, SequenceHead, cross_entropy
+from albatross.modeling.outputs import (
+    AlbertForPreTrainingOutput,
+    AlbertHeadOutput,
+    AlbertModelOutput,
+)
+from albatross.modeling.packed import PackedInputs, PackedLayout, PaddedInputs
+from albatross.modeling.pretrained import AlbertPreTrainedModel
+
+
+class AlbertModel(AlbertPreTrainedModel):
+    """Embeddings, shared encoder and pooler.
+
+    >>> from albatross.config import variant
+    >>> AlbertModel(variant("albatross-tiny"))
+    AlbertModel(hidden=128, depth=4, sharing='all', parameters=1,345,920)
+    """
+
+    def __init__(
+        self, config: AlbertConfig, *, add_pooling_layer: bool = True, seed: int | None = 0
+    ) -> None:
+        """Make the model with random weights drawn from `seed`; None leaves that to an owner."""
+        super().__init__()
+        self.config = config
+        self.embeddings = AlbertEmbeddings(config)
+        self.encoder = AlbertTransformer(config)
+        if add_pooling_layer:
+            self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        if seed is not None:
+            self.initialize(seed)
+
+    def encode(self, inputs: PackedInputs) -> Tensor:
+        """Return the last rows `(total_tokens, hidden)` of packed sequences."""
+        return self.encoder(self.embeddings(inputs), inputs.layout)  # type: ignore[no-any-return]
+
+    def pool(self, rows: Tensor, layout: PackedLayout) -> Tensor:
+        """Return tanh of the dense map of each sequence's first row: (sequences, hidden)."""
+        return torch.tanh(self.pooler(rows[layout.first]))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> AlbertModelOutput:
+        """Encode padded sequences.
+
+        Args:
+            input_ids: (batch, tokens)
+            attention_mask: (batch, tokens), nonzero where there is a token
+            token_type_ids: (batch, tokens)
+            position_ids: (batch, tokens)
+            inputs_embeds: (batch, tokens, embedding) in place of `input_ids`
+            output_hidden_states: return the rows of every depth too.
+            output_attentions: return attention probabilities too; they are computed a second time.
+
+        Raises:
+            DataError: the tensors do not fit each other or the model's tables.
+        """
+        padded = PaddedInputs.from_tensors(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
+        )
+        layout = padded.packed.layout
+        self.embeddings.check(padded.packed)
+        all_states = self.encoder.states(self.embeddings(padded.packed), layout)
+        keep_all = output_hidden_states or output_attentions
+        states = deque(all_states, maxlen=None if keep_all else 1)
+        pooled = self.pool(states[-1], layout) if hasattr(self, "pooler") else None
+        attentions = None
+        if output_attentions:
+            attentions = tuple(
+                padded.pad_attention(self.encoder.attention_of(d).probabilities(states[d], layout))
+                for d in range(self.config.depth)
+            )
+        return AlbertModelOutput(
+            padded.pad(states[-1]),
+            pooled,
+            tuple(padded.pad(rows) for rows in states) if output_hidden_states else None,
+            attentions,
+        )
+
+
+class AlbertForPreTraining(AlbertPreTrainedModel):
+    """Masked words and sentence order; either loss may be absent."""
+
+    def __init__(self, config: AlbertConfig, *, seed: int = 0) -> None:
+        """Make the model with random weights drawn from `seed`."""
+        super().__init__()
+        self.config = config
+        self.albert = AlbertModel(config, seed=None)
+        self.predictions = MaskedLMHead(config)
+        self.sop_classifier = SentenceOrderHead(config)
+        self.initialize(seed)
+
+    def predict_words(self, rows: Tensor) -> Tensor:
+        """Return logits over the vocabulary for rows `(rows, hidden)`."""
+        return self.predictions(rows, self.albert.embeddings.word_embeddings.weight)  # type: ignore[no-any-return]
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        sentence_order_label: Tensor | None = None,
+        **options: bool,
+    ) -> AlbertForPreTrainingOutput:
+        """Predict masked words and sentence order of padded sequences.
+
+        Args:
+            input_ids: (batch, tokens), and the other arguments of `AlbertModel`
+            attention_mask: see `AlbertModel`
+            token_type_ids: see `AlbertModel`
+            position_ids: see `AlbertModel`
+            inputs_embeds: see `AlbertModel`
+            labels: (batch, tokens), the words to be predicted, -100 elsewhere
+            sentence_order_label: (batch,), 0 for the original order, 1 for switched, -100 for none
+            options: `output_hidden_states`, `output_attentions`
+        """
+        encoded = self.albert(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **options
+        )
+        logits = self.predict_words(encoded.last_hidden_state)
+        order = self.sop_classifier(encoded.pooler_output)
+        losses = []
+        if labels is not None:
+            losses.append(cross_entropy(logits.flatten(0, 1), labels.flatten()))
+        if sentence_order_label is not None:
+            losses.append(cross_entropy(order, sentence_order_label.flatten()))
+        loss = torch.stack(losses).sum() if losses else None
+        return AlbertForPreTrainingOutput(
+            loss, logits, order, encoded.hidden_states, encoded.attentions
+        )
+
+
+class AlbertForMaskedLM(AlbertPreTrainedModel):
+    """Masked words alone, without a pooler."""
+
+    def __init__(self, config: AlbertConfig, *, seed: int = 0) -> None:
+        """Make the model with random weights drawn from `seed`."""
+        super().__init__()
+        self.config = config
+        self.albert = AlbertModel(config, add_pooling_layer=False, seed=None)
+        self.predictions = MaskedLMHead(config)
+        self.initialize(seed)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: bool,
+    ) -> AlbertHeadOutput:
+        """Predict masked words; arguments as in `AlbertForPreTraining`."""
+        encoded = self.albert(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **options
+        )
+        words = self.albert.embeddings.word_embeddings.weight
+        logits = self.predictions(encoded.last_hidden_state, words)
+        loss = None
+        if labels is not None:
+            loss = cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return AlbertHeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+
+
+class AlbertForSequenceClassification(AlbertPreTrainedModel):
+    """Classes or scores of a text or a pair; one label means regression, as in transformers."""
+
+    def __init__(
+        self, config: AlbertConfig, *, num_labels: int | None = None, seed: int = 0
+    ) -> None:
+        """Make the model; `num_labels` is read from the configuration when not given."""
+        super().__init__()
+        if num_labels is not None and num_labels != config.num_labels:
+            config = replace(config, extra={**config.extra, **_label_keys(num_labels)})
+        self.config = config
+        self.num_labels = config.num_labels
+        self.albert = AlbertModel(config, seed=None)
+        self.classifier = SequenceHead(config, self.num_labels)
+        self.initialize(seed)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: bool,
+    ) -> AlbertHeadOutput:
+        """Score padded sequences.
+
+        The loss follows the configuration's `problem_type`, or the labels: real numbers for one
+        label, class numbers (batch,), or a row of zeros and ones (batch, classes).
+        """
+        encoded = self.albert(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **options
+        )
+        logits = self.classifier(encoded.pooler_output)
+        loss = None if labels is None else self._loss(logits, labels)
+        return AlbertHeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of the problem's type."""
+        kind = self.config.extra.get("problem_type")
+        if kind is None:
+            integers = not labels.is_floating_point() and labels.dtype != torch.bool
+            kind = "single_label_classification" if integers else "multi_label_classification"
+            kind = "regression" if self.num_labels == 1 else kind
+        if kind == "regression":
+            return functional.mse_loss(logits, labels.to(logits.dtype).reshape(logits.shape))
+        if kind == "multi_label_classification":
+            return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        if kind == "single_label_classification":
+            return cross_entropy(logits, labels.flatten())
+        raise ConfigError(
+            "`problem_type` must be regression, single_label_classification or"
+            f" multi_label_classification. Received: {kind!r}."
+        )
+
+
+class AlbertWithHeads(AlbertPreTrainedModel):
+    """One packed encoder with the heads that tasks ask for; the torch engine runs it."""
+
+    def __init__(
+        self, config: AlbertConfig, *, heads: Mapping[str, HeadSpec], seed: int = 0
+    ) -> None:
+        """Make a head for each name; the name is the prefix of its tensors."""
+        super().__init__()
+        self.config = config
+        self.head_names = tuple(heads)
+        self.albert = AlbertModel(config, seed=None)
+        for name, spec in heads.items():
+            if spec.kind != "sequence":
+                raise ConfigError(f"A head's kind must be sequence. Received: {spec.kind!r}.")
+            self.add_module(name, SequenceHead(config, spec.size))
+        self.initialize(seed)
+
+    def forward(self, inputs: PackedInputs) -> dict[str, Tensor]:
+        """Return every head's logits `(sequences, size)` for packed sequences."""
+        return self.answer(self.albert.encode(inputs), inputs.layout)
+
+    def answer(self, rows: Tensor, layout: PackedLayout) -> dict[str, Tensor]:
+        """Return every head's logits for the last rows `(total_tokens, hidden)`."""
+        pooled = self.albert.pool(rows, layout)
+        return {name: self.get_submodule(name)(pooled) for name in self.head_names}
+
+
+def _label_keys(num_labels: int) -> dict[str, Any]:
+    """Return transformers' label keys for labels without names."""
+    names = {str(index): f"LABEL_{index}" for index in range(num_labels)}
+    numbers = {name: int(index) for index, name in names.items()}
+    return {"id2label": names, "label2id": numbers, "num_labels": num_labels}

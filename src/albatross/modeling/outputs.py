@@ -1,0 +1,68 @@
+"""What the models return: results by name, absent ones left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOutput:
+    """Results by name; indexing skips what is absent, as in transformers.
+
+    Unpacking gives the results themselves, where transformers gives their names.
+    """
+
+    def __getitem__(self, key: int | str) -> Any:
+        """Return a result by name or by position among those present."""
+        return getattr(self, key) if isinstance(key, str) else tuple(self)[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over the results that are present."""
+        values = (getattr(self, f.name) for f in fields(self))
+        return (value for value in values if value is not None)
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """Return the results that are present."""
+        return tuple(self)
+
+
+@dataclass(frozen=True, eq=False)
+class AlbertModelOutput(ModelOutput):
+    """Encoder results.
+
+    Attributes:
+        last_hidden_state: (batch, tokens, hidden), zeros where the mask hid a token
+        pooler_output: (batch, hidden)
+        hidden_states: depth + 1 times (batch, tokens, hidden), by flat depth index
+        attentions: depth times (batch, heads, tokens, tokens)
+    """
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AlbertForPreTrainingOutput(ModelOutput):
+    """Pre-training results: `prediction_logits` (batch, tokens, vocab), `sop_logits` (batch, 2)."""
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    sop_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AlbertHeadOutput(ModelOutput):
+    """Results of one head: `logits` (batch, tokens, vocab) or (batch, classes)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -1,0 +1,90 @@
+"""What a run leaves to be read: `run.json` for programs, the model card for people."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("albatross", "torch", "numpy", "sentencepiece", "safetensors", "onnxruntime")
+
+
+def run_record(
+    verb: str,
+    settings: Mapping[str, Any],
+    *,
+    data: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    progress: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the contents of `run.json`: enough to make the folder again."""
+    return {
+        "verb": verb,
+        "settings": dict(settings),
+        "data": dict(data),
+        "metrics": dict(metrics),
+        "progress": dict(progress),
+        "versions": {name: _version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()},
+        "machine": {"processor": platform.machine(), "system": platform.system()},
+    }
+
+
+def model_card(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Return a model card in Markdown: what was trained, from what, with which figures and limits."""
+    settings = run["settings"]
+    seconds = run["progress"].get("seconds", 0)
+    lines = [
+        "---",
+        "library_name: albatross",
+        f"pipeline_tag: {'fill-mask' if run['verb'] == 'pretrain' else 'text-classification'}",
+        "---",
+        "",
+        f"# {settings.get('name') or settings.get('variant') or 'model'}",
+        "",
+        f"An ALBERT made by `albatross {run['verb']}`:"
+        f" hidden size {config['hidden_size']}, {config['num_hidden_layers']} layers that share"
+        f" weights (`{config['cross_layer_sharing']}`), embedding size {config['embedding_size']},"
+        f" {config['vocab_size']:,} pieces.",
+        "",
+        "## Training",
+        "",
+        f"{run['progress'].get('step', 0):,} steps over {run['progress'].get('tokens', 0):,} tokens in"
+        f" {seconds / 60:.1f} minutes on {run['machine']['processor']}. Settings: see `run.json`.",
+        "",
+        "## Figures",
+        "",
+        *_table(run["metrics"]),
+        "",
+        "## Limits",
+        "",
+        "The model knows what its training text held, with that text's language, time and bias."
+        " Check it on your own data before you rely on it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def file_digest(path: Path) -> dict[str, str]:
+    """Return a file's name and SHA-256, as `run.json` names data."""
+    with path.open("rb") as stream:
+        return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _table(metrics: Mapping[str, float]) -> list[str]:
+    """Return the figures as a Markdown table."""
+    if not metrics:
+        return ["Not measured."]
+    rows = [f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in metrics.items()]
+    return ["| figure | value |", "| --- | --- |", *rows]
+
+
+def _version(package: str) -> str | None:
+    """Return the installed version of a package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""One training loop, and the two verbs that use it: pretrain and finetune."""
