@@ -52,7 +52,9 @@ def _baseline(train: list[TextRecord], dev: list[TextRecord]) -> float:
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     matrix = vectorizer.fit_transform(record.text for record in train)
     classifier = LogisticRegression(max_iter=1_000).fit(matrix, [r.label for r in train])
-    return float(classifier.score(vectorizer.transform(r.text for r in dev), [r.label for r in dev]))
+    return float(
+        classifier.score(vectorizer.transform(r.text for r in dev), [r.label for r in dev])
+    )
 
 
 def _print_row(name: str, accuracies: list[float], count: int) -> None:

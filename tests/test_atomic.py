@@ -28,7 +28,7 @@ def hidden(place: Path) -> list[str]:
     return sorted(path.name for path in place.iterdir() if path.name.startswith("."))
 
 
-def kill_while_writing(out: Path, last_line: str = "") -> None:
+def kill_while_writing(out: Path) -> None:
     """Let another process die, without a last word, while it builds `out`."""
     code = (
         "import sys, time, os; from pathlib import Path; from albatross.atomic import writing\n"
@@ -68,9 +68,14 @@ def test_an_older_folder_of_ours_is_replaced_as_a_whole(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, FileNotFoundError])
 def test_an_error_leaves_the_old_folder_and_no_draft(tmp_path, error):
     out = own_folder(tmp_path / "out")
-    with pytest.raises(error), writing(out) as folder:
-        (folder / "run.json").write_text("half")
-        raise error("the block's own")
+
+    def fail():
+        with writing(out) as folder:
+            (folder / "run.json").write_text("half")
+            raise error("the block's own")
+
+    with pytest.raises(error):
+        fail()
     assert note(out) == "old"
     assert os.listdir(tmp_path) == ["out"]
 
@@ -134,7 +139,10 @@ def test_a_folder_with_a_file_of_the_users_is_never_replaced(tmp_path, name):
     mine = out / name
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(FolderError, match=f"holds '{mine.relative_to(out).parts[0]}'"), writing(out):
+    with (
+        pytest.raises(FolderError, match=f"holds '{mine.relative_to(out).parts[0]}'"),
+        writing(out),
+    ):
         pass
     assert mine.read_text() == "mine"
 
@@ -251,7 +259,9 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
 )
 def test_json_that_is_no_object_is_one_clear_error(tmp_path, content):
     (tmp_path / "run.json").write_bytes(content)
-    with pytest.raises(FolderError, match=r"`run\.json` must be a JSON object\. Received") as caught:
+    with pytest.raises(
+        FolderError, match=r"`run\.json` must be a JSON object\. Received"
+    ) as caught:
         read_json(tmp_path / "run.json")
     assert "\n" not in str(caught.value)
 

@@ -5,8 +5,8 @@
 >>> classify("A lovely film.").label
 'positive'
 
-Names are imported when they are first used: `import albatross` brings neither torch nor numpy. Every
-verb of the command line is a function here, which takes the verb's settings as arguments:
+Names are imported when they are first used: `import albatross` brings neither torch nor numpy.
+Every verb of the command line is a function here, which takes the verb's settings as arguments:
 `albatross.finetune("runs/pretrained", "runs/sst2", train="train.tsv")`.
 """
 
@@ -45,17 +45,6 @@ _HOMES = {
     "load": "albatross.pipelines.pipeline",
     "variant": "albatross.config",
 }
-_VERBS = (
-    "build_shards",
-    "demo",
-    "evaluate",
-    "export",
-    "finetune",
-    "info",
-    "predict",
-    "pretrain",
-    "train_tokenizer",
-)
 __all__ = [
     "AlbatrossError",
     "AlbertConfig",
@@ -83,8 +72,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _VERBS:
+        return getattr(import_module("albatross.cli").import_home(_HOMES[name]), name)
+    if name in __all__:
         return import_module("albatross.cli").python_function(name)
     raise AttributeError(f"module 'albatross' has no attribute {name!r}")
 

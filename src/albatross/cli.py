@@ -8,15 +8,23 @@ numpy. Results go to standard output, progress to standard error. Exit codes: 0 
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
-from inspect import signature
+from inspect import cleandoc, signature
+from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from albatross.errors import AlbatrossError, ConfigError
+from albatross.errors import AlbatrossError, ConfigError, MissingDependencyError
+
+# The extra that brings each library which the base install lacks.
+_EXTRAS = {"torch": "train", "onnx": "export", "tokenizers": "hub"}
 
 
 @dataclass(frozen=True)
@@ -84,32 +92,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    if not words or words[0] in ("-h", "--help"):
-        print(_overview())
-        return 0
-    if words[0] == "--version":
-        print(import_module("albatross").__version__)
-        return 0
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a text may hold what the terminal cannot show
     try:
-        return _run(words[0], words[1:])
+        code = _run(words)
+        sys.stdout.flush()
+        return code
     except AlbatrossError as error:
         if debug:
             raise
-        print(f"albatross: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
+        return _report(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("albatross: interrupted; nothing half-written is left behind.", file=sys.stderr)
-        return 1
+        return _report("interrupted; nothing half-written is left behind.", 1)
     except BrokenPipeError:
-        # Whoever read our output has gone, as with `| head`; that is no fault of ours.
-        sys.stderr.close()
+        # Whoever read our output has gone, as with `| head`; that is no fault of ours. What is
+        # still buffered goes nowhere when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if debug:
+            raise
+        return _report(f"The system refused: {error}.", 1)
 
 
 def function_of(verb: str) -> Any:
     """Return a verb's function, which takes its settings."""
     module, name = VERBS[verb].function.split(":")
-    return getattr(import_module(module), name)
+    return getattr(import_home(module), name)
+
+
+def import_home(module: str) -> ModuleType:
+    """Import a module of the house, with the remedy where a library of an extra is missing.
+
+    Raises:
+        MissingDependencyError: it is.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        raise MissingDependencyError(error.name, _EXTRAS[error.name]) from error
 
 
 def settings_of(verb: str) -> Any:
@@ -123,11 +146,10 @@ def python_function(name: str) -> Any:
     settings = settings_of(verb)
 
     def call(*values: Any, **options: Any) -> Any:
-        recipe = options.get("recipe")
-        if recipe is not None:
+        if options.get("recipe") is not None:
             from albatross.settings import read_recipe
 
-            options = {**read_recipe(Path(recipe), settings), **options}
+            options = {**read_recipe(Path(options["recipe"]), settings), **options}
         return function_of(verb)(settings(*values, **options))
 
     call.__name__ = call.__qualname__ = name
@@ -150,18 +172,32 @@ def parse(verb: str, words: Sequence[str]) -> Any:
     import tyro
 
     settings = settings_of(verb)
-    return tyro.cli(
-        settings,
-        args=[*_recipe_words(settings, words), *words],
-        prog=f"albatross {verb}",
-        description=_description(settings),
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    about, _, example = cleandoc(settings.__doc__).partition("\n\nExample:\n")
+    try:
+        found = tyro.cli(
+            _unchecked(settings),
+            args=words,
+            prog=f"albatross {verb}",
+            description=about,
+            default=_unchecked(settings)(**_defaults(settings, words)),
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+        )
+    except SystemExit as leaving:
+        if leaving.code in (None, 0):
+            print(f"Example:\n{example}")
+        raise
+    return settings(**vars(found))
 
 
-def _run(verb: str, words: Sequence[str]) -> int:
-    """Call a verb and print what it gives."""
-    settings = parse(verb, words)
+def _run(words: Sequence[str]) -> int:
+    """Answer for the program itself, or call a verb and print what it gives."""
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        print(import_module("albatross").__version__)
+        return 0
+    verb, settings = words[0], parse(words[0], words[1:])
     if verb == "predict":
         _predict(settings)
         return 0
@@ -169,7 +205,10 @@ def _run(verb: str, words: Sequence[str]) -> int:
     if isinstance(result, Path):
         print(f"Wrote {result}")
         if VERBS[verb].following:
-            print(f"Next: {VERBS[verb].following.format(out=result)}", file=sys.stderr)
+            print(
+                f"Next: {VERBS[verb].following.format(out=shlex.quote(str(result)))}",
+                file=sys.stderr,
+            )
     elif getattr(settings, "json", False):
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     elif result is not None:
@@ -194,32 +233,44 @@ def _predict(settings: Any) -> None:
         if settings.json:
             print(json.dumps({"text": text, **answer.to_dict()}))
         else:
-            shown = " ".join(text.split())
-            shown = shown if len(shown) <= 80 else shown[:77] + "..."
-            printable = shown.encode("utf-8", "replace").decode("utf-8")
-            print(f"{answer.label:<12} {answer.score:.3f}  {printable}", flush=True)
+            print(f"{answer.label:<12} {answer.score:.3f}  {_shown(text)}")
 
 
-def _recipe_words(settings: Any, words: Sequence[str]) -> list[str]:
-    """Return a recipe's settings as options, to stand before those of the command."""
-    if "--recipe" not in words or words[-1] == "--recipe":
-        return []
+def _shown(text: str) -> str:
+    """Return the beginning of a text in one line that no terminal takes for commands."""
+    line = " ".join(text[:1_000].split())
+    line = line if len(line) <= 80 else line[:77] + "..."
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _unchecked(settings: Any) -> Any:
+    """Return the settings' class without its checks: tyro would put our errors in boxes."""
+    return type(
+        settings.__name__,
+        (settings,),
+        {"__doc__": settings.__doc__, "__post_init__": lambda self: None},
+    )
+
+
+def _defaults(settings: Any, words: Sequence[str]) -> dict[str, Any]:
+    """Return the fields' defaults, with the values of the recipe that the words name."""
+    import tyro
+
     from albatross.settings import read_recipe
 
-    path = Path(words[words.index("--recipe") + 1])
-    given: list[str] = []
-    for name, value in read_recipe(path, settings).items():
-        option = "--" + name.replace("_", "-")
-        if option in words or value is False:
-            continue
-        values = [] if value is True else value if isinstance(value, list) else [value]
-        given += [option, *map(str, values)]
-    return given
+    values = {f.name: tyro.MISSING if f.default is MISSING else f.default for f in fields(settings)}
+    if "recipe" in values:
+        split = [part for word in words for part in word.split("=", 1)]
+        paths = [path for option, path in pairwise(split) if option == "--recipe"]
+        for path in paths:
+            values |= read_recipe(Path(path), settings)
+    return values
 
 
-def _description(settings: Any) -> str:
-    """Return the class's docstring with its example in one block."""
-    return str(settings.__doc__).replace("\n    ", "\n").strip()
+def _report(message: str, code: int) -> int:
+    """Print an error as one line and return the exit code."""
+    print(f"albatross: {' '.join(message.split())}", file=sys.stderr)
+    return code
 
 
 def _overview() -> str:
@@ -232,4 +283,3 @@ def _overview() -> str:
         'Try: albatross predict sentiment "A lovely film."',
     ]
     return "\n".join(lines)
-

@@ -141,7 +141,7 @@ class AlbertConfig:
     def group_of(self, repeat: int) -> int:
         """Return the group that a repeat uses.
 
-        By integer arithmetic: Google's float form skips a group at some depths, such as 22 of 44.
+        By integer arithmetic: Google's float form goes astray, for instance with 22 groups of 22.
         """
         return repeat * self.num_hidden_groups // self.num_hidden_layers
 
@@ -230,8 +230,8 @@ def _broken_choices(config: AlbertConfig) -> list[str]:
 def _broken_extra(config: AlbertConfig) -> list[str]:
     """Return a sentence for every foreign key that would change what the model is."""
     broken = []
-    doubled = {f.name for f in fields(config)} & set(config.extra)
-    if doubled:
+    own = {"model_type", *(f.name for f in fields(config))} - {"extra"}
+    if doubled := sorted(own & set(config.extra)):
         broken.append(
             f"`extra` must not hold keys of the configuration. Received: {', '.join(doubled)}."
         )

@@ -137,10 +137,13 @@ def _pretrain(out: Path) -> str:
         out / "shards",
         folder,
         variant="albatross-tiny",
-        steps=500,
-        batch_tokens=2_048,
+        steps=800,
+        batch_tokens=1_024,
         max_length=64,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
+        masking_rate=0.2,
+        max_ngram=1,
+        position_start="sinusoidal",
     )
     pretrain(settings)
     log = read_json(folder / "log.json")["steps"]
@@ -157,7 +160,7 @@ def _finetune(train: Path, out: Path) -> str:
 
     folder = out / "finetuned"
     settings = FinetuneSettings(
-        out / "pretrained", folder, train=train, name="reviews", epochs=4, learning_rate=1e-3
+        out / "pretrained", folder, train=train, name="reviews", epochs=6, learning_rate=5e-4
     )
     finetune(settings)
     log = read_json(folder / "log.json")["steps"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from albatross.atomic import write_json
 from albatross.engine.engine import Engine
 from albatross.engine.open import open_model
+from albatross.errors import FolderError
 from albatross.pipelines.pipeline import answer_records
 from albatross.progress import Progress
 from albatross.settings import EvaluateSettings
@@ -46,8 +46,15 @@ def evaluate(settings: EvaluateSettings) -> Report:
     """Score a model on labelled records.
 
     Raises:
-        DataError: the records cannot be read, or their labels are not the model's.
+        DataError: the records cannot be read.
+        LabelError: a record has no label, or one that the model does not know.
+        FolderError: the report cannot be written.
     """
+    if settings.report is not None and not settings.report.absolute().parent.is_dir():
+        raise FolderError(
+            f"`--report` must stand in a folder that exists. Received: {str(settings.report)!r}."
+            " Make the folder first."
+        )
     opened = open_model(settings.model, engine=settings.engine)
     records = opened.task.read(settings.records)
     metrics = score_records(opened.engine, opened.task, records, settings.batch_tokens)
@@ -61,6 +68,7 @@ def score_records(
     engine: Engine, task: ClassificationTask, records: Sequence[Any], batch_tokens: int
 ) -> dict[str, float]:
     """Answer records and compare with their labels."""
-    with Progress("evaluating", len(records)) as progress:
+    task.expected(records)
+    with Progress("evaluating", 1) as progress:
         answers = answer_records(engine, task, records, batch_tokens, progress=progress)
     return task.score(answers, records)

@@ -1,4 +1,4 @@
-"""The verb info: what a variant or a model folder is, and what it costs beside BERT of that size."""
+"""The verb info: what a variant or a model folder is, and what it costs beside a BERT."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from albatross.checkpoints.model_folder import WEIGHTS, check_digest, read_config, read_weights
+from albatross.checkpoints.model_folder import WEIGHTS, read_config, read_weights
 from albatross.config import (
     VARIANTS,
     AlbertConfig,
@@ -64,7 +64,7 @@ def info(settings: InfoSettings) -> Info:
 
 def _variants(settings: InfoSettings) -> Info:
     """Return one row for each variant."""
-    rows = {}
+    rows: dict[str, tuple[str, ...]] = {}
     for name in VARIANTS:
         config = variant(name)
         cost = _cost(config, settings)
@@ -79,9 +79,7 @@ def _variants(settings: InfoSettings) -> Info:
     return Info("Variants", columns, rows, {})
 
 
-def _costs(
-    title: str, config: AlbertConfig, settings: InfoSettings, facts: dict[str, Any]
-) -> Info:
+def _costs(title: str, config: AlbertConfig, settings: InfoSettings, facts: dict[str, Any]) -> Info:
     """Return the figures of a configuration and of BERT of the same size."""
     costs = [_cost(config, settings), _cost(unshared(config), settings)]
     rows = {
@@ -106,7 +104,6 @@ def _costs(
 
 def _folder_facts(folder: Path) -> dict[str, Any]:
     """Return what the files of a folder hold."""
-    check_digest(folder)
     arrays = read_weights(folder)
     heads = sorted({n.split(".")[0] for n in arrays if not n.startswith("albert.")})
     return {

@@ -34,9 +34,9 @@ def run_record(
 
 
 def model_card(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Return a model card in Markdown: what was trained, from what, with which figures and limits."""
+    """Return a model card in Markdown: what was trained, with which figures and limits."""
     settings = run["settings"]
-    seconds = run["progress"].get("seconds", 0)
+    progress = run["progress"]
     lines = [
         "---",
         "library_name: albatross",
@@ -52,8 +52,9 @@ def model_card(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"{run['progress'].get('step', 0):,} steps over {run['progress'].get('tokens', 0):,} tokens in"
-        f" {seconds / 60:.1f} minutes on {run['machine']['processor']}. Settings: see `run.json`.",
+        f"{progress['step']:,} steps over {progress['tokens']:,} tokens in"
+        f" {progress['seconds'] / 60:.1f} minutes on {run['machine']['processor']}."
+        " Settings, data and versions: see `run.json`.",
         "",
         "## Figures",
         "",
@@ -78,7 +79,8 @@ def _table(metrics: Mapping[str, float]) -> list[str]:
     """Return the figures as a Markdown table."""
     if not metrics:
         return ["Not measured."]
-    rows = [f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in metrics.items()]
+    shown = {k: f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for k, v in metrics.items()}
+    rows = [f"| {name.replace('_', ' ')} | {figure} |" for name, figure in shown.items()]
     return ["| figure | value |", "| --- | --- |", *rows]
 
 

@@ -8,11 +8,12 @@ house.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
 
-def stream(*key: int | str) -> np.random.Generator:
+def stream(*key: int | np.integer[Any] | str) -> np.random.Generator:
     """Return the random stream of a key; equal keys give equal streams on every machine.
 
     Philox (Salmon et al., 2011) is counter-based, so making a stream costs microseconds and needs

@@ -1,4 +1,4 @@
-"""Every verb's settings: frozen dataclasses that are at once the command line, the recipe files and the help.
+"""Every verb's settings: frozen dataclasses that are command line, recipe files and help at once.
 
 The text below a field is its help. All rules that values break are reported together, in the words
 the user typed.
@@ -9,70 +9,46 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 from tyro.conf import Positional
 
-from albatross.config import VARIANTS
+from albatross.config import variant
 from albatross.errors import ConfigError
-
+from albatross.rules import broken_limit, fitted
 
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
 _MODEL = tyro.conf.arg(metavar="MODEL")
 _OUT = tyro.conf.arg(metavar="OUT")
-_CORPUS_OUT = tyro.conf.arg(metavar="CORPUS... OUT")
-_TEXT = tyro.conf.arg(metavar="TEXT...")
+_CORPUS_OUT = tyro.conf.arg(metavar="CORPUS... OUT", help_behavior_hint="(required)")
+_TEXT = tyro.conf.arg(metavar="TEXT...", help_behavior_hint="(optional)")
 _FILE = tyro.conf.arg(metavar="FILE")
+_VARIANT_OR_MODEL = tyro.conf.arg(metavar="VARIANT|MODEL", help_behavior_hint="(optional)")
+_LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all settings share: numbers are checked by the rule of their name."""
+    """What all settings share: values of their fields' types, numbers within the limits."""
 
     def __post_init__(self) -> None:
-        """Turn text into paths, and report every rule that is broken."""
+        """Take text for paths and lists for tuples, and report every rule that is broken."""
         broken = []
+        kinds = get_type_hints(type(self))
         for f in fields(self):
-            value = getattr(self, f.name)
-            if "Path" in str(f.type) and isinstance(value, str):
-                object.__setattr__(self, f.name, Path(value))
-            rule = _RULES.get(f.name)
-            if rule and value is not None and not rule[0] <= value <= rule[1]:
-                option = "--" + f.name.replace("_", "-")
-                broken.append(
-                    f"`{option}` must lie between {rule[0]:g} and {rule[1]:g}. Received: {value}."
-                )
+            option = "--" + f.name.replace("_", "-")
+            try:
+                value = fitted(getattr(self, f.name), kinds[f.name])
+            except TypeError as error:
+                broken.append(f"`{option}` must be {error}. Received: {getattr(self, f.name)!r}.")
+                continue
+            object.__setattr__(self, f.name, value)
+            limit = broken_limit(f.name, value)
+            if limit is not None:
+                broken.append(f"`{option}` must lie between {limit}. Received: {value}.")
         if broken:
             raise ConfigError(" ".join(broken))
-
-
-# Least and greatest value of a setting, by name, in whatever verb it stands.
-_RULES: dict[str, tuple[float, float]] = {
-    "vocab_size": (16, 1_000_000),
-    "character_coverage": (0.5, 1),
-    "tokens_per_shard": (1, 2**31),
-    "held_out": (0, 0.5),
-    "steps": (1, 10**9),
-    "epochs": (0.001, 10_000),
-    "batch_tokens": (16, 2**31),
-    "batch_size": (1, 2**20),
-    "max_length": (16, 65_536),
-    "masking_rate": (0.01, 0.9),
-    "max_ngram": (1, 10),
-    "short_fraction": (0, 1),
-    "learning_rate": (1e-9, 10),
-    "warmup": (0, 1),
-    "weight_decay": (0, 10),
-    "beta2": (0, 0.999999),
-    "clip_norm": (1e-6, 1e6),
-    "dropout": (0, 0.9),
-    "seed": (0, 2**31),
-    "threads": (1, 4_096),
-    "save_minutes": (0, 10_000),
-    "limit": (1, 10**9),
-    "sequence_length": (1, 65_536),
-}
 
 
 @dataclass(frozen=True)
@@ -80,17 +56,17 @@ class CorpusSettings(Settings):
     """What the verbs that read a corpus share."""
 
     paths: Annotated[Positional[tuple[Path, ...]], _CORPUS_OUT]
-    """Text: .txt (a sentence a line, a blank line between documents) or .jsonl with `text`; plain, .gz, .bz2 or .xz; or folders of them. The last path is the folder to write."""
+    """Text: .txt (a sentence a line, a blank line between documents) or .jsonl with `text`, also
+    with .gz, .bz2 or .xz; or folders of them. The last path is the folder to write."""
 
     def __post_init__(self) -> None:
         """Ask for a corpus and a place to write."""
-        object.__setattr__(self, "paths", tuple(Path(path) for path in self.paths))
+        super().__post_init__()
         if len(self.paths) < 2:
             raise ConfigError(
                 "A corpus and a folder to write must be given: CORPUS... OUT."
                 f" Received: {' '.join(map(str, self.paths)) or 'nothing'}."
             )
-        super().__post_init__()
 
     @property
     def corpus(self) -> tuple[Path, ...]:
@@ -145,7 +121,7 @@ class BuildShardsSettings(CorpusSettings):
 
 @dataclass(frozen=True)
 class PretrainSettings(Settings):
-    """Pre-train an ALBERT (or a BERT) on shards. Stopped, it goes on when the same command is run again.
+    """Pre-train an ALBERT or a BERT on shards; once stopped, the same command goes on.
 
     Example:
       albatross pretrain runs/shards runs/pretrained --variant albatross-tiny --steps 1000
@@ -194,29 +170,34 @@ class PretrainSettings(Settings):
     recipe: Path | None = None
     """A TOML file with these settings; options given beside it win."""
 
+    def __post_init__(self) -> None:
+        """Look the variant up."""
+        super().__post_init__()
+        variant(self.variant)
+
 
 @dataclass(frozen=True)
 class FinetuneSettings(Settings):
     """Fine-tune a model on labelled records.
 
     Example:
-      albatross finetune runs/pretrained runs/sst2 --train train.tsv --dev dev.tsv --labels negative
-      positive
+      albatross finetune runs/pretrained runs/sst2 --train train.tsv --labels negative positive
     """
 
     model: Annotated[Positional[Path], _MODEL]
-    """A model folder, or with --from-scratch a folder whose configuration and tokenizer are taken."""
+    """A model folder; with --from-scratch its configuration and tokenizer alone are taken."""
     out: Annotated[Positional[Path], _OUT]
     """The model folder to write."""
     train: Path
-    """Records: .tsv, .csv or .jsonl with `text` or `sentence` (`text_pair`, `sentence2`) and `label`."""
+    """Records: .tsv, .csv or .jsonl with `text` or `sentence` and `label`; `text_pair` or
+    `sentence2` for pairs."""
     dev: Path | None = None
-    """Records to evaluate on after every epoch; not trained on."""
+    """Records that the finished model is scored on; not trained on."""
     task: Literal["classification"] = "classification"
     """What the model is to learn."""
     name: str = "classifier"
     """The task's name in the folder and its files."""
-    labels: tuple[str, ...] = ()
+    labels: Annotated[tuple[str, ...], _LABELS] = ()
     """Names for the labels of the file in sorted order, such as: negative positive."""
     limit: int | None = None
     """Use so many training records, drawn by the seed with classes in proportion."""
@@ -318,7 +299,7 @@ class InfoSettings(Settings):
       albatross info albert-base-v2
     """
 
-    model: Annotated[Positional[str | None], tyro.conf.arg(metavar="VARIANT|MODEL")] = None
+    model: Annotated[Positional[str | None], _VARIANT_OR_MODEL] = None
     """A variant, a model folder or a built-in name; with none, the table of variants."""
     batch_size: int = 32
     """Sequences of the batch that training memory is counted for."""
@@ -332,7 +313,7 @@ class InfoSettings(Settings):
 
 @dataclass(frozen=True)
 class DemoSettings(Settings):
-    """See the built-in model answer, then the whole path in small: every verb on text composed here.
+    """See the built-in model answer, then every verb on text composed here.
 
     Example:
       albatross demo
@@ -346,7 +327,8 @@ def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:
     """Read the settings of a recipe file: a flat TOML table.
 
     Raises:
-        ConfigError: no such file, no TOML, or a key that the verb does not have.
+        ConfigError: no such file, no TOML, a key that the verb does not have, or a value of another
+            type.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -354,21 +336,18 @@ def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:
         raise ConfigError(
             f"`--recipe` must be a TOML file. Received: {str(path)!r}: {error}. Check the path."
         ) from error
-    unknown = sorted(set(values) - {f.name for f in fields(settings)})
+    kinds = get_type_hints(settings)
+    unknown = sorted(set(values) - set(kinds) | {"recipe"} & set(values))
     if unknown:
         raise ConfigError(
             f"A recipe holds settings of its verb. Received in {str(path)!r}: {', '.join(unknown)}."
             " Remove them, or give the recipe to another verb."
         )
+    for name, value in values.items():
+        try:
+            values[name] = fitted(value, kinds[name])
+        except TypeError as error:
+            raise ConfigError(
+                f"`{name}` must be {error}. Received in {str(path)!r}: {value!r}. Correct the file."
+            ) from error
     return values
-
-
-def check_variant(name: str) -> str:
-    """Return a variant's name if it is in the table.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if name not in VARIANTS:
-        raise ConfigError(f"`--variant` must be one of {', '.join(VARIANTS)}. Received: {name!r}.")
-    return name

@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from albatross.config import AlbertConfig
-from albatross.data.packing import Example
+from albatross.data.packing import Example, pack
 from albatross.modeling.packed import PackedInputs
 
 
@@ -47,12 +45,6 @@ def examples():
 
 
 @pytest.fixture
-def parts_of(tiny):
-    """The tiny configuration with some values replaced, by name."""
-    return lambda **values: replace(tiny, **values)
-
-
-@pytest.fixture
 def padded():
     """Examples as Hugging Face's padded tensors: ids, mask, token types."""
 
@@ -70,7 +62,6 @@ def padded():
 
 
 @pytest.fixture
-def packed_inputs(examples):
-    from albatross.data.packing import pack
-
+def packed(examples):
+    """The examples as the model reads them."""
     return PackedInputs.from_batch(pack(examples))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from albatross.checkpoints.huggingface import canonical
+from albatross.config import unshared
 from albatross.modeling import model as albatross_models
 
 transformers = pytest.importorskip("transformers", reason="the oracle is not installed")
@@ -189,7 +190,7 @@ def test_masked_lm_loss_and_all_gradients_are_equal(twins, groups, inner, mask):
     assert_equal_gradients(ours, theirs, found.loss, expected.loss)
 
 
-PROBLEMS = {
+PROBLEMS: dict[str, tuple[dict, torch.Tensor]] = {
     "single label": ({"num_labels": 4}, torch.tensor([3, 0, 1])),
     "multi label": ({"num_labels": 3}, torch.eye(3, dtype=torch.double)),
     "regression": ({"num_labels": 1}, torch.tensor([0.5, -2.0, 1.0], dtype=torch.double)),
@@ -269,10 +270,7 @@ def from_bert(name):
 
 @masks
 def test_the_bert_variant_equals_transformers_bert(tiny, shaken, mask):
-    config = albatross_models.AlbertModel(tiny).config
-    from albatross.config import unshared
-
-    config = replace(unshared(config), hidden_act="gelu")
+    config = replace(unshared(tiny), hidden_act="gelu")
     values = {**config.to_dict(), "model_type": "bert"}
     theirs = shaken(transformers.BertModel(transformers.BertConfig(**values))).double()
     ours = albatross_models.AlbertModel(config).eval().double()

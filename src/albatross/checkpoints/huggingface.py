@@ -113,7 +113,6 @@ def fit(
     arrays: Mapping[str, NDArray[np.generic]],
     expected: Shapes,
     *,
-    optional: Shapes | None = None,
     source: str = "the file",
 ) -> list[str]:
     """Check arrays against the tensors that a model needs.
@@ -121,7 +120,6 @@ def fit(
     Args:
         arrays: canonical ones.
         expected: what the model needs.
-        optional: what may be missing; it must fit when it is there.
         source: where the arrays came from, for the message.
 
     Returns:
@@ -130,21 +128,19 @@ def fit(
     Raises:
         WeightsError: a list of what is missing, unexpected, of another shape, or no real numbers.
     """
-    optional = optional or {}
-    known = expected | optional
     missing = sorted(set(expected) - set(arrays))
-    other = set(arrays) - set(known)
+    other = set(arrays) - set(expected)
     unused = sorted(name for name in other if not _is_encoder_layer(name))
     unexpected = sorted(other - set(unused))
     wrong = [
-        f"{name} {tuple(array.shape)} for {known[name]}"
+        f"{name} {tuple(array.shape)} for {expected[name]}"
         for name, array in arrays.items()
-        if name in known and tuple(array.shape) != known[name]
+        if name in expected and tuple(array.shape) != expected[name]
     ]
     whole = [
         f"{name} {array.dtype}"
         for name, array in arrays.items()
-        if name in known and not np.issubdtype(array.dtype, np.floating)
+        if name in expected and not np.issubdtype(array.dtype, np.floating)
     ]
     found = {"missing": missing, "unexpected": unexpected, "shape": wrong, "not real": whole}
     problems = [f"{title}: {_shorten(names)}" for title, names in found.items() if names]

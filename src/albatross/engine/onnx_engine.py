@@ -29,6 +29,9 @@ FloatArray = NDArray[np.float32]
 WEIGHTS_FILE = "model.safetensors"
 EMBED_FILE = "embed.onnx"
 HEADS_FILE = "heads.onnx"
+_EMBED_INPUTS = {"input_ids", "token_type_ids", "position_ids"}
+_LAYER_INPUTS = {"rows", "rows_to_block", "block_to_rows", "key_lengths"}
+_HEADS_INPUTS = {"rows", "first"}
 HEADER_DIGEST_KEY = "weights_header_sha256"
 """Metadata of a graph: which header of `model.safetensors` its offsets were taken from."""
 # The format's own limit; a longer header is an attack or another file.
@@ -119,12 +122,14 @@ class OnnxEngine:
         # Idle threads that spin for a moment make the next call of the same session 10 % faster and
         # starve those of another: twelve distinct layers were three times slower with it.
         layer_options = _session_options(threads or 0, spin=len(distinct) == 1)
-        layers = {name: _open(folder / name, digest, layer_options) for name in distinct}
+        layers = {
+            name: _open(folder / name, digest, layer_options, _LAYER_INPUTS) for name in distinct
+        }
         self._layers = [layers[name] for name in files]
         # Too little work for a second thread.
         end_options = _session_options(1, spin=False)
-        self._embed = _open(folder / EMBED_FILE, digest, end_options)
-        self._heads = _open(folder / HEADS_FILE, digest, end_options)
+        self._embed = _open(folder / EMBED_FILE, digest, end_options, _EMBED_INPUTS)
+        self._heads = _open(folder / HEADS_FILE, digest, end_options, _HEADS_INPUTS)
         self._cached: _Attended | None = None
 
     def embed(self, batch: PackedBatch) -> FloatArray:
@@ -208,9 +213,9 @@ def _session_options(threads: int, *, spin: bool) -> onnxruntime.SessionOptions:
 
 
 def _open(
-    path: Path, digest: str, options: onnxruntime.SessionOptions
+    path: Path, digest: str, options: onnxruntime.SessionOptions, inputs: set[str]
 ) -> onnxruntime.InferenceSession:
-    """Return a session over one graph whose offsets belong to the weights beside it."""
+    """Return a session over a graph of this kind whose offsets belong to the weights beside it."""
     if not path.is_file():
         raise FolderError(
             f"An exported folder must hold `{path.name}`. Received: {path.parent}, without it."
@@ -228,5 +233,11 @@ def _open(
         raise FolderError(
             f"`{path.name}` must have been exported from the `{WEIGHTS_FILE}` beside it. Received:"
             f" {path}, made from another file. Run `albatross export` again."
+        )
+    found = {value.name for value in session.get_inputs()}
+    if found != inputs:
+        raise FolderError(
+            f"`{path.name}` must take {', '.join(sorted(inputs))}. Received: {path}, which takes"
+            f" {', '.join(sorted(found))}. Run `albatross export` again."
         )
     return session

@@ -1,18 +1,23 @@
-"""From a folder or a built-in name to an engine with its task; nothing in a folder is ever run as code."""
+"""From a folder or a built-in name to an engine with its task; nothing in it is run as code."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from albatross.checkpoints.model_folder import check_digest, read_config
+import numpy as np
+
+from albatross.atomic import read_json
+from albatross.checkpoints.huggingface import encoder_shapes, fit, head_shapes
+from albatross.checkpoints.model_folder import RUN, WEIGHTS, check_digest, read_config
 from albatross.config import AlbertConfig
 from albatross.engine.engine import Engine
-from albatross.engine.onnx_engine import EMBED_FILE, OnnxEngine
+from albatross.engine.onnx_engine import EMBED_FILE, OnnxEngine, read_weights_header
 from albatross.errors import FolderError, MissingDependencyError
+from albatross.report import file_digest
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task_file import read_tasks
 from albatross.tokenizer.tokenizer_json import JsonTokenizer
@@ -51,8 +56,9 @@ def find_model(model: str | Path) -> Path:
         return path
     if str(model) in builtin_names():
         return Path(str(files("albatross") / "builtin" / str(model)))
+    names = ", ".join(builtin_names())
     raise FolderError(
-        f"A model must be a folder or a built-in name ({', '.join(builtin_names())})."
+        f"A model must be a folder or a built-in name ({names or 'none in this installation'})."
         f" Received: {str(model)!r}. Check the path, or run `albatross finetune` to make one."
     )
 
@@ -69,8 +75,8 @@ def open_model(
     Args:
         model: a folder, or a built-in name such as `sentiment`.
         engine: `auto` takes ONNX Runtime where the folder has been exported, else torch.
-        tokenizer: `auto` takes `spiece.model` where there is one; `tokenizer.json` follows that file
-            to the letter.
+        tokenizer: `auto` takes `spiece.model` where there is one; `tokenizer.json` follows that
+            file to the letter.
         threads: processor threads of ONNX Runtime.
 
     Raises:
@@ -80,41 +86,83 @@ def open_model(
     """
     folder = find_model(model)
     config = read_config(folder)
-    reader = open_tokenizer(folder, tokenizer)
+    reader = open_tokenizer(folder, config, tokenizer)
+    task = next(iter(read_tasks(folder, config.extra, reader).values()))
+    # What transformers fine-tuned says nothing of lengths.
+    task = replace(task, max_length=min(task.max_length, config.max_position_embeddings))
+    if engine == "onnx" or (engine == "auto" and (folder / EMBED_FILE).is_file()):
+        opened = _onnx_engine(folder, config, task, threads)
+    else:
+        opened = _torch_engine(folder, task)
+    return OpenModel(folder, config, reader, task, opened)
+
+
+def open_tokenizer(
+    folder: Path, config: AlbertConfig, tokenizer: TokenizerName = "auto"
+) -> AnyTokenizer:
+    """Open the tokenizer of a model folder by its files.
+
+    Raises:
+        FolderError: its file is missing, or it has more pieces than the model.
+        TokenizerError: its file is damaged.
+    """
+    if tokenizer == "auto":
+        has_spiece = (folder / "spiece.model").is_file()
+        has_json = (folder / "tokenizer.json").is_file()
+        tokenizer = "tokenizer.json" if has_json and not has_spiece else "spiece.model"
+    kind = JsonTokenizer if tokenizer == "tokenizer.json" else UnigramTokenizer
+    reader: AnyTokenizer = kind.from_folder(folder)
     if reader.vocab_size > config.vocab_size:
         raise FolderError(
             "A folder's tokenizer must not have more pieces than its model."
             f" Received in {str(folder)!r}: {reader.vocab_size:,} for {config.vocab_size:,}."
             " Put the tokenizer there that the model was trained with."
         )
-    task = next(iter(read_tasks(folder, config.extra, reader).values()))
-    exported = (folder / EMBED_FILE).is_file()
-    if engine == "onnx" or (engine == "auto" and exported):
-        if not exported:
-            raise FolderError(
-                f"ONNX Runtime needs an exported folder. Received: {str(folder)!r} without"
-                f" `{EMBED_FILE}`. Run `albatross export` on it."
-            )
-        check_digest(folder)
-        return OpenModel(folder, config, reader, task, OnnxEngine(folder, config, threads=threads))
-    return OpenModel(folder, config, reader, task, _torch_engine(folder, task))
-
-
-def open_tokenizer(folder: Path, tokenizer: TokenizerName = "auto") -> AnyTokenizer:
-    """Open the tokenizer of a folder by its files."""
-    if tokenizer == "auto":
-        has_spiece = (folder / "spiece.model").is_file()
-        has_json = (folder / "tokenizer.json").is_file()
-        tokenizer = "tokenizer.json" if has_json and not has_spiece else "spiece.model"
-    if tokenizer == "tokenizer.json":
-        return JsonTokenizer.from_folder(folder)
-    return UnigramTokenizer.from_folder(folder)
+    return reader
 
 
 def _torch_engine(folder: Path, task: ClassificationTask) -> Engine:
     """Open a folder with torch, if it is installed."""
-    if find_spec("torch") is None:
-        raise MissingDependencyError("torch", "train")
-    from albatross.engine.torch_engine import TorchEngine
-
+    try:
+        from albatross.engine.torch_engine import TorchEngine
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingDependencyError("torch", "train") from error
     return TorchEngine.from_folder(folder, task.heads)
+
+
+def _onnx_engine(
+    folder: Path, config: AlbertConfig, task: ClassificationTask, threads: int | None
+) -> Engine:
+    """Open an exported folder, if its files are those that were exported together."""
+    if not (folder / EMBED_FILE).is_file():
+        raise FolderError(
+            f"ONNX Runtime needs an exported folder. Received: {str(folder)!r} without"
+            f" `{EMBED_FILE}`. Run `albatross export` on it."
+        )
+    check_digest(folder)
+    _check_graphs(folder)
+    opened = OnnxEngine(folder, config, threads=threads)
+    # Shapes alone, from the file's header: no tensor is loaded for this.
+    header = json.loads(read_weights_header(folder / WEIGHTS))
+    stored = {
+        name: np.broadcast_to(np.float32(0), entry["shape"])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    expected = encoder_shapes(config) | head_shapes(config, task.heads)
+    fit(stored, expected, source=str(folder))
+    return opened
+
+
+def _check_graphs(folder: Path) -> None:
+    """Compare the graphs with the checksums in `run.json`, where there are any."""
+    digests = read_json(folder / RUN).get("sha256") if (folder / RUN).is_file() else None
+    for path in sorted(folder.glob("*.onnx")):
+        expected = digests.get(path.name) if isinstance(digests, dict) else None
+        if expected is not None and file_digest(path)["sha256"] != expected:
+            raise FolderError(
+                f"`{path.name}` must have the checksum that `{RUN}` names. Received in"
+                f" {str(folder)!r}: other bytes. Run `albatross export` again."
+            )

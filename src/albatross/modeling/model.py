@@ -263,9 +263,7 @@ class AlbertWithHeads(AlbertPreTrainedModel):
         self.head_names = tuple(heads)
         self.albert = AlbertModel(config, seed=None)
         for name, spec in heads.items():
-            if spec.kind != "sequence":
-                raise ConfigError(f"A head's kind must be sequence. Received: {spec.kind!r}.")
-            self.add_module(name, SequenceHead(config, spec.size))
+            self._add(name, spec)
         self.initialize(seed)
 
     def forward(self, inputs: PackedInputs) -> dict[str, Tensor]:
@@ -276,6 +274,23 @@ class AlbertWithHeads(AlbertPreTrainedModel):
         """Return every head's logits for the last rows `(total_tokens, hidden)`."""
         pooled = self.albert.pool(rows, layout)
         return {name: self.get_submodule(name)(pooled) for name in self.head_names}
+
+    def _add(self, name: str, spec: HeadSpec) -> None:
+        """Put a head where its name says; `heads.topic` is the head topic below heads."""
+        if spec.kind != "sequence":
+            raise ConfigError(f"A head's kind must be sequence. Received: {spec.kind!r}.")
+        *above, last = name.split(".")
+        owner: nn.Module = self
+        for part in above:
+            if not hasattr(owner, part):
+                owner.add_module(part, nn.Module())
+            owner = owner.get_submodule(part)
+        if not last.isidentifier() or hasattr(owner, last):
+            raise ConfigError(
+                "A head needs a name of its own, of letters, digits and underscores."
+                f" Received: {name!r}. Name another."
+            )
+        owner.add_module(last, SequenceHead(self.config, spec.size))
 
 
 def _label_keys(num_labels: int) -> dict[str, Any]:

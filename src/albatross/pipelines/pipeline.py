@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from albatross.data.documents import read_lines
-from albatross.data.packing import Example, batches_by_tokens, pack
-from albatross.engine.engine import Engine, Outputs, run
+from albatross.data.packing import Example, IntArray, batches_by_tokens, pack
+from albatross.engine.engine import Engine, Outputs, join_outputs, run
 from albatross.engine.open import EngineName, OpenModel, TokenizerName, open_model
 from albatross.errors import DataError
 from albatross.progress import Progress
@@ -24,8 +23,8 @@ from albatross.settings import PredictSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task import Answer
 
-# Texts that are read, tokenised and answered together when a stream is predicted.
-_STREAM_TEXTS = 1_024
+# What is read, tokenised and answered together when a stream is predicted.
+_STREAM_TEXTS, _STREAM_CHARACTERS = 1_024, 4_000_000
 
 
 class Pipeline:
@@ -44,8 +43,8 @@ class Pipeline:
         self.folder = opened.folder
         self._batch_tokens = batch_tokens
 
-    @overload
-    def __call__(self, texts: str) -> Answer: ...
+    @overload  # a text is a sequence of texts too, to the type checker alone
+    def __call__(self, texts: str) -> Answer: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, texts: Sequence[str]) -> list[Answer]: ...
     def __call__(self, texts: str | Sequence[str]) -> Answer | list[Answer]:
@@ -65,15 +64,16 @@ class Pipeline:
         return answer_records(self.engine, self.task, records, self._batch_tokens)
 
     def stream(self, texts: Iterable[str]) -> Iterator[tuple[str, Answer]]:
-        """Yield texts with their answers, any number of them in bounded memory and in their order."""
-        iterator = iter(texts)
-        while chunk := list(islice(iterator, _STREAM_TEXTS)):
+        """Yield texts with their answers, in their order and in bounded memory."""
+        for chunk in _chunks(texts):
             yield from zip(chunk, self(chunk), strict=True)
 
     def __repr__(self) -> str:
         """Say what is answered and by what."""
         labels = ", ".join(self.task.labels)
-        return f"Pipeline({self.task.name!r}, labels=[{labels}], engine={type(self.engine).__name__})"
+        return (
+            f"Pipeline({self.task.name!r}, labels=[{labels}], engine={type(self.engine).__name__})"
+        )
 
 
 def load(
@@ -84,7 +84,7 @@ def load(
     batch_tokens: int = 4_096,
     threads: int | None = None,
 ) -> Pipeline:
-    """Open a model folder or a built-in name as a pipeline; see `open_model` for what may go wrong."""
+    """Open a model folder or a built-in name as a pipeline; `open_model` says what may go wrong."""
     opened = open_model(model, engine=engine, tokenizer=tokenizer, threads=threads)
     return Pipeline(opened, batch_tokens=batch_tokens)
 
@@ -92,7 +92,7 @@ def load(
 def predict(settings: PredictSettings) -> list[Answer]:
     """Answer the texts of the settings, or the lines of their file."""
     pipeline = load(settings.model, engine=settings.engine, batch_tokens=settings.batch_tokens)
-    texts = settings.texts or text_lines(settings.file)
+    texts: Iterable[str] = settings.texts or text_lines(settings.file)
     return [answer for _, answer in pipeline.stream(texts)]
 
 
@@ -125,7 +125,7 @@ def answer_records(
     *,
     progress: Progress | None = None,
 ) -> list[Answer]:
-    """Answer records in their order, whatever order they are computed in."""
+    """Answer records in their order, whatever order they are computed in; all of them are 1."""
     features = [task.features(record) for record in records]
     examples = [example for parts in features for example in parts]
     if not examples:
@@ -148,12 +148,27 @@ def engine_outputs(
 ) -> Outputs:
     """Run examples packed by length and return the heads' outputs in the examples' order."""
     lengths = [len(example.input_ids) for example in examples]
-    order, parts = [], []
+    order: list[IntArray] = []
+    parts: list[Outputs] = []
     for indices in batches_by_tokens(lengths, batch_tokens):
         batch = pack([Example(examples[i].input_ids, examples[i].token_type_ids) for i in indices])
         parts.append(run(engine, batch))
         order.append(indices)
         if progress is not None:
-            progress.advance(len(indices))
+            progress.advance(len(indices) / len(examples))
     back = np.argsort(np.concatenate(order))
-    return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+    return {name: rows[back] for name, rows in join_outputs(parts).items()}
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Group texts until there are many, or long ones."""
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if len(chunk) == _STREAM_TEXTS or size >= _STREAM_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,8 @@ from albatross.tokenizer.normalization import Normalizer, checked_texts
 
 MODEL_FILE = "spiece.model"
 CONFIG_FILE = "tokenizer_config.json"
+# Texts that a thread takes at a time: enough to hide the hand-over, few enough to share out.
+_CHUNK = 256
 SPECIAL_TOKENS = {
     "bos_token": "[CLS]",
     "cls_token": "[CLS]",
@@ -137,9 +140,24 @@ class UnigramTokenizer:
         return self._apply_comma_rule(normalized, ids)
 
     def encode_batch(self, texts: Iterable[str], num_threads: int = -1) -> list[list[int]]:
-        """Return the ids of each text; -1 threads are as many as there are cores."""
-        normalized = list(map(self.normalizer.normalize, checked_texts(texts)))
-        batch: list[list[int]] = self._processor.encode(normalized, num_threads=num_threads)
+        """Return the ids of each text; -1 threads are as many as there are cores.
+
+        SentencePiece lets go of the interpreter while it encodes one chunk, so that another chunk
+        is normalised meanwhile.
+        """
+        checked = checked_texts(texts)
+        chunks = [checked[at : at + _CHUNK] for at in range(0, len(checked), _CHUNK)]
+        workers = (os.cpu_count() or 1) if num_threads < 1 else num_threads
+        if workers == 1 or len(chunks) < 2:
+            parts = map(self._encode_chunk, chunks)
+            return [ids for part in parts for ids in part]
+        with ThreadPoolExecutor(workers) as pool:
+            return [ids for part in pool.map(self._encode_chunk, chunks) for ids in part]
+
+    def _encode_chunk(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, on this thread alone."""
+        normalized = list(map(self.normalizer.normalize, texts))
+        batch: list[list[int]] = self._processor.encode(normalized, num_threads=1)
         suspects = self._comma_suspects
         return [
             ids if suspects.isdisjoint(ids) else self._apply_comma_rule(text, ids)

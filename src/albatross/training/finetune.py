@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from albatross.atomic import check_free, write_json, writing
-from albatross.checkpoints.model_folder import (
-    CARD,
-    TRAINING_STATE,
-    read_config,
-    write_model,
-)
+from albatross.checkpoints.model_folder import CONFIG, WEIGHTS, read_config
 from albatross.config import AlbertConfig
 from albatross.data.packing import Example, IntArray, PackedBatch, pack
 from albatross.data.records import TextRecord, read_text_records
@@ -28,14 +22,16 @@ from albatross.evaluation import score_records
 from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import AlbertWithHeads
 from albatross.modeling.packed import PackedInputs
-from albatross.report import file_digest, model_card, run_record
+from albatross.report import file_digest
 from albatross.rng import stream
 from albatross.settings import FinetuneSettings
 from albatross.tasks.classification import ClassificationTask
-from albatross.tasks.task_file import write_tasks
 from albatross.tokenizer.unigram import UnigramTokenizer
-from albatross.training.trainer import Losses, Optimization, Position, Trainer
-from albatross.training.workspace import open_workspace, plain_settings, set_threads
+from albatross.training.trainer import Losses, Position
+from albatross.training.workspace import Workspace, check_length, check_place, set_threads
+
+# Tokens computed together when the finished model is scored.
+_SCORING_TOKENS = 8_192
 
 
 class ExampleBatches:
@@ -63,33 +59,22 @@ class ExampleBatches:
         return pack([self._examples[i] for i in chosen]), after
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What a fine-tuning run carries about itself to the end."""
-
-    settings: FinetuneSettings
-    task: ClassificationTask
-    tokenizer: UnigramTokenizer
-    num_records: int
-
-
 def finetune(settings: FinetuneSettings) -> Path:
     """Fine-tune a model on labelled records and write a model folder.
 
     Raises:
         FolderError: no model folder, or the output's place is taken.
         DataError: the records cannot be used.
+        ConfigError: sequences longer than the model's positions, or an interrupted run of other
+            settings in the output's place.
         TrainingError: the run was interrupted (its state is saved) or its loss is no number.
     """
     set_threads(settings.threads)
-    check_free(settings.out)
     source = find_model(settings.model)
-    tokenizer = open_tokenizer(source)
-    if not isinstance(tokenizer, UnigramTokenizer):
-        raise FolderError(
-            f"Fine-tuning needs a folder with `spiece.model`. Received: {str(source)!r}, which has"
-            " `tokenizer.json` alone. Copy the vocabulary's `spiece.model` into it."
-        )
+    check_place(settings.out, [source])
+    config = _with_dropout(read_config(source), settings.dropout)
+    check_length(settings.max_length, config)
+    tokenizer = _unigram(source, config)
     records = limit_records(read_text_records(settings.train), settings.limit, settings.seed)
     task = ClassificationTask.from_records(
         settings.name,
@@ -99,17 +84,20 @@ def finetune(settings: FinetuneSettings) -> Path:
         max_length=settings.max_length,
     )
     dev = task.read(settings.dev) if settings.dev is not None else []
-    model = _model(source, settings, task)
-    run = _Run(settings, task, tokenizer, len(records))
-    trainer = _trainer(model, run, [e for record in records for e in task.features(record)])
-    open_workspace(settings.out, settings, trainer)
-    trainer.run()
-    metrics = {}
-    if dev:
-        metrics = score_records(TorchEngine(model), task, dev, batch_tokens=8_192)
-    with writing(settings.out) as folder:
-        _write_folder(folder, trainer, run, metrics)
-    return settings.out
+    task.expected(dev)
+    model = _model(source, config, settings, task)
+    data = _data_record(source, settings, len(records))
+    workspace = Workspace("finetune", settings, data, tokenizer, _label_keys(task), [task])
+
+    def losses(batch: PackedBatch) -> Losses:
+        return head_losses(model, batch)
+
+    examples = [example for record in records for example in task.features(record)]
+    batches = ExampleBatches(examples, settings.batch_size, settings.seed)
+    total_steps = max(1, round(batches.steps_per_epoch * settings.epochs))
+    trainer = workspace.train(model, losses, batches, total_steps)
+    metrics = score_records(TorchEngine(model), task, dev, _SCORING_TOKENS) if dev else {}
+    return workspace.finish(trainer, metrics)
 
 
 def head_losses(model: AlbertWithHeads, batch: PackedBatch) -> Losses:
@@ -123,9 +111,7 @@ def head_losses(model: AlbertWithHeads, batch: PackedBatch) -> Losses:
     return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
-def limit_records(
-    records: Sequence[TextRecord], limit: int | None, seed: int
-) -> list[TextRecord]:
+def limit_records(records: Sequence[TextRecord], limit: int | None, seed: int) -> list[TextRecord]:
     """Draw so many records that the limit allows, classes in proportion, in the file's order."""
     if limit is None or limit >= len(records):
         return list(records)
@@ -143,42 +129,30 @@ def limit_records(
     return [records[i] for i in np.sort(np.concatenate(chosen))]
 
 
-def _trainer(model: AlbertWithHeads, run: _Run, examples: Sequence[Example]) -> Trainer:
-    """Put the loop together."""
-    settings = run.settings
-    batches = ExampleBatches(examples, settings.batch_size, settings.seed)
-    total_steps = max(1, round(batches.steps_per_epoch * settings.epochs))
-
-    def losses(batch: PackedBatch) -> Losses:
-        return head_losses(model, batch)
-
-    def save(trainer: Trainer) -> None:
-        with writing(settings.out) as folder:
-            _write_folder(folder, trainer, run, {})
-            trainer.save_state(folder / TRAINING_STATE)
-
-    optimization = Optimization(
-        total_steps=total_steps,
-        learning_rate=settings.learning_rate,
-        warmup_steps=max(1, round(total_steps * settings.warmup)),
-        weight_decay=settings.weight_decay,
-        beta2=settings.beta2,
-        clip_norm=settings.clip_norm,
-        seed=settings.seed,
-        save_every_seconds=settings.save_minutes * 60,
-    )
-    return Trainer(model, losses, batches, optimization, title="fine-tuning", save=save)
+def _unigram(source: Path, config: AlbertConfig) -> UnigramTokenizer:
+    """Open the tokenizer of the folder, which the new folder will hold too."""
+    tokenizer = open_tokenizer(source, config)
+    if not isinstance(tokenizer, UnigramTokenizer):
+        raise FolderError(
+            f"Fine-tuning needs a folder with `spiece.model`. Received: {str(source)!r}, which has"
+            " `tokenizer.json` alone. Copy the vocabulary's `spiece.model` into it."
+        )
+    return tokenizer
 
 
-def _model(source: Path, settings: FinetuneSettings, task: ClassificationTask) -> AlbertWithHeads:
+def _model(
+    source: Path, config: AlbertConfig, settings: FinetuneSettings, task: ClassificationTask
+) -> AlbertWithHeads:
     """Open the encoder under a new head, or make all of it anew when asked to."""
-    config = _with_dropout(read_config(source), settings.dropout)
+    # Keys of an earlier head; the new one's come with the folder.
+    earlier = {"num_labels", "id2label", "label2id", "problem_type"}
+    extra = {key: value for key, value in config.extra.items() if key not in earlier}
+    config = replace(config, extra=extra)
     if settings.from_scratch:
         return AlbertWithHeads(config, heads=task.heads, seed=settings.seed)
-    model = AlbertWithHeads.from_pretrained(
+    return AlbertWithHeads.from_pretrained(
         source, heads=task.heads, initialize=tuple(task.heads), config=config, seed=settings.seed
     )
-    return model
 
 
 def _with_dropout(config: AlbertConfig, dropout: float | None) -> AlbertConfig:
@@ -188,30 +162,23 @@ def _with_dropout(config: AlbertConfig, dropout: float | None) -> AlbertConfig:
     return replace(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
 
 
-def _write_folder(folder: Path, trainer: Trainer, run: _Run, metrics: dict[str, float]) -> None:
-    """Write the model, its tokenizer and task, what was done, and the card."""
-    model, settings, task = trainer.model, run.settings, run.task
-    assert isinstance(model, AlbertWithHeads)
-    data: dict[str, Any] = {"train_records": run.num_records, "train": file_digest(settings.train)}
+def _data_record(source: Path, settings: FinetuneSettings, num_records: int) -> dict[str, Any]:
+    """Return what `run.json` says of the model and the records that the run starts from."""
+    data: dict[str, Any] = {
+        "model": file_digest(source / (CONFIG if settings.from_scratch else WEIGHTS)),
+        "train": file_digest(settings.train),
+        "train_records": num_records,
+    }
     if settings.dev is not None:
         data["dev"] = file_digest(settings.dev)
-    record = run_record(
-        "finetune",
-        plain_settings(settings),
-        data=data,
-        metrics=metrics,
-        progress={k: v for k, v in asdict(trainer.progression).items() if k != "log"},
-    )
-    run.tokenizer.save(folder)
-    names = {str(i): label for i, label in enumerate(task.labels)}
-    extra = {
+    return data
+
+
+def _label_keys(task: ClassificationTask) -> dict[str, Any]:
+    """Return the keys by which transformers knows a classifier and its labels."""
+    return {
         "architectures": ["AlbertForSequenceClassification"],
-        "id2label": names,
-        "label2id": {label: int(i) for i, label in names.items()},
+        "id2label": {str(index): label for index, label in enumerate(task.labels)},
+        "label2id": {label: index for index, label in enumerate(task.labels)},
         "problem_type": "single_label_classification",
     }
-    config = replace(model.config, extra={**model.config.extra, **extra})
-    write_model(folder, config, model.to_arrays(), record)
-    write_tasks(folder, [task])
-    write_json(folder / "log.json", {"steps": trainer.progression.log})
-    (folder / CARD).write_text(model_card(record, config.to_dict()), encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albatross.atomic import check_free, write_json, writing
-from albatross.checkpoints.model_folder import RUN, TRAINING_STATE, write_model
 from albatross.config import variant
 from albatross.data.masking import MaskingRule, PieceTable
-from albatross.data.packing import IGNORED_LABEL, PackedBatch, pack
+from albatross.data.packing import IGNORED_LABEL, Example, PackedBatch, pack
 from albatross.data.segments import SampleRule, SampleSource
-from albatross.data.shards import Shard, ShardFolder
-from albatross.errors import ConfigError
+from albatross.data.shards import INDEX, Shard, ShardFolder
 from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.packed import PackedInputs
-from albatross.report import model_card, run_record
-from albatross.settings import PretrainSettings, check_variant
+from albatross.report import file_digest
+from albatross.settings import PretrainSettings
 from albatross.tokenizer.unigram import UnigramTokenizer
-from albatross.training.trainer import Losses, Optimization, Position, Trainer
-from albatross.training.workspace import open_workspace, plain_settings, set_threads
+from albatross.training.trainer import Losses, Position
+from albatross.training.workspace import Workspace, check_length, check_place, set_threads
 
 # Held-out batches that the final figures are measured on: enough for the third digit of the loss.
 _EVALUATION_BATCHES = 40
@@ -43,7 +39,8 @@ class PretrainingBatches:
     def batch(self, position: Position) -> tuple[PackedBatch, Position]:
         """Return the batch that starts at (epoch, index), and where the next one starts."""
         epoch, index = position
-        examples, total = [], 0
+        examples: list[Example] = []
+        total = 0
         while True:
             if index == len(self._source.plan(epoch)):
                 epoch, index = epoch + 1, 0
@@ -60,48 +57,33 @@ def pretrain(settings: PretrainSettings) -> Path:
 
     Raises:
         FolderError: no shard folder, or the output's place is taken.
+        ConfigError: samples longer than the variant's positions, or an interrupted run of other
+            settings in the output's place.
         TrainingError: the run was interrupted (its state is saved) or its loss is no number.
     """
     set_threads(settings.threads)
-    check_variant(settings.variant)
-    check_free(settings.out)
+    check_place(settings.out, [settings.shards])
+    config = variant(settings.variant)
+    check_length(settings.max_length, config)
     shards = ShardFolder(settings.shards)
     tokenizer = UnigramTokenizer.from_folder(settings.shards)
-    config = variant(settings.variant, vocab_size=tokenizer.vocab_size)
-    if settings.max_length > config.max_position_embeddings:
-        raise ConfigError(
-            f"`--max-length` must be at most {config.max_position_embeddings} for"
-            f" {settings.variant}. Received: {settings.max_length}."
-        )
-    model = AlbertForPreTraining(config, seed=settings.seed)
-    model.activation_checkpointing(settings.activation_checkpointing)
-    if settings.position_start == "sinusoidal":
-        table = model.albert.embeddings.position_embeddings.weight
-        waves = sinusoidal_positions(config.max_position_embeddings, config.embedding_size)
-        table.data.copy_(waves * config.initializer_range * 2**0.5)
+    model = _model(settings, tokenizer.vocab_size)
+    workspace = Workspace(
+        "pretrain",
+        settings,
+        _data_record(shards, tokenizer),
+        tokenizer,
+        {"architectures": ["AlbertForPreTraining"]},
+    )
 
     def losses(batch: PackedBatch) -> Losses:
         return pretraining_losses(model, batch)
 
-    def save(trainer: Trainer) -> None:
-        with writing(settings.out) as folder:
-            _write_folder(folder, trainer, settings, tokenizer)
-            trainer.save_state(folder / TRAINING_STATE)
-
-    trainer = Trainer(
-        model,
-        losses,
-        PretrainingBatches(_source(shards.train, tokenizer, settings), settings.batch_tokens),
-        _optimization(settings),
-        title="pre-training",
-        save=save,
-    )
-    open_workspace(settings.out, settings, trainer)
-    trainer.run()
+    source = _source(shards.train, tokenizer, settings)
+    batches = PretrainingBatches(source, settings.batch_tokens)
+    trainer = workspace.train(model, losses, batches, settings.steps)
     metrics = evaluate_pretraining(model, shards.held_out, tokenizer, settings)
-    with writing(settings.out) as folder:
-        _write_folder(folder, trainer, settings, tokenizer, metrics)
-    return settings.out
+    return workspace.finish(trainer, metrics)
 
 
 def pretraining_losses(model: AlbertForPreTraining, batch: PackedBatch) -> Losses:
@@ -126,7 +108,7 @@ def evaluate_pretraining(
     tokenizer: UnigramTokenizer,
     settings: PretrainSettings,
 ) -> dict[str, float]:
-    """Measure held-out masked-LM loss and accuracy and sentence-order accuracy; empty without held-out shards."""
+    """Measure masked-LM loss and both accuracies on held-out shards, if there are any."""
     if not shards:
         return {}
     model.eval()
@@ -152,6 +134,34 @@ def evaluate_pretraining(
     if orders:
         metrics["sentence_order_accuracy"] = order_hits / orders
     return metrics
+
+
+def _model(settings: PretrainSettings, vocab_size: int) -> AlbertForPreTraining:
+    """Make the variant with random weights and, if asked for, waves for positions."""
+    config = variant(settings.variant, vocab_size=vocab_size)
+    model = AlbertForPreTraining(config, seed=settings.seed)
+    model.activation_checkpointing(settings.activation_checkpointing)
+    if settings.position_start == "sinusoidal":
+        table = model.albert.embeddings.position_embeddings.weight
+        waves = sinusoidal_positions(config.max_position_embeddings, config.embedding_size)
+        # The waves' variance is one half: as strong as the random start would be.
+        table.data.copy_(waves * config.initializer_range * 2**0.5)
+    return model
+
+
+def _data_record(shards: ShardFolder, tokenizer: UnigramTokenizer) -> dict[str, Any]:
+    """Return what `run.json` says of the data; the index holds the checksums of all shards."""
+    parts = {"train": shards.train, "held_out": shards.held_out}
+    counts = {
+        name: {
+            "shards": len(part),
+            "documents": sum(len(shard.documents) - 1 for shard in part),
+            "tokens": sum(len(shard.tokens) for shard in part),
+        }
+        for name, part in parts.items()
+    }
+    index = file_digest(shards.folder / INDEX)
+    return {"shards": index, **counts, "tokenizer_sha256": tokenizer.sha256}
 
 
 def _evaluation_batches(source: SampleSource, batch_tokens: int) -> Iterator[PackedBatch]:
@@ -189,46 +199,3 @@ def _source(
     )
     table = PieceTable.from_pieces(tokenizer.pieces, specials, tokenizer.mask_id)
     return SampleSource(shards, table, rule, tokenizer.cls_id, tokenizer.sep_id)
-
-
-def _optimization(settings: PretrainSettings) -> Optimization:
-    """Return how the run learns."""
-    return Optimization(
-        total_steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        warmup_steps=max(1, round(settings.steps * settings.warmup)),
-        weight_decay=settings.weight_decay,
-        beta2=settings.beta2,
-        clip_norm=settings.clip_norm,
-        seed=settings.seed,
-        save_every_seconds=settings.save_minutes * 60,
-    )
-
-
-def _write_folder(
-    folder: Path,
-    trainer: Trainer,
-    settings: PretrainSettings,
-    tokenizer: UnigramTokenizer,
-    metrics: dict[str, float] | None = None,
-) -> None:
-    """Write the model, its tokenizer, what was done, and the card."""
-    model = trainer.model
-    assert isinstance(model, AlbertForPreTraining)
-    progression = trainer.progression
-    shards = ShardFolder(settings.shards, verify=False)
-    run: dict[str, Any] = run_record(
-        "pretrain",
-        plain_settings(settings),
-        data={"shards": shards.index, "tokenizer_sha256": tokenizer.sha256},
-        metrics=metrics or {},
-        progress={k: v for k, v in asdict(progression).items() if k != "log"},
-    )
-    tokenizer.save(folder)
-    config = model.config
-    extra = {**config.extra, "architectures": ["AlbertForPreTraining"]}
-    config_with_class = type(config).from_dict({**config.to_dict(), **extra})
-    write_model(folder, config_with_class, model.to_arrays(), run)
-    write_json(folder / "log.json", {"steps": progression.log})
-    (folder / "README.md").write_text(model_card(run, config.to_dict()), encoding="utf-8")
-    assert (folder / RUN).is_file()

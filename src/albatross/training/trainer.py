@@ -1,4 +1,4 @@
-"""The one training loop: batches in, steps, log, checkpoints, exact resume. It knows no text and no task.
+"""The one training loop: batches in, steps, log, checkpoints, exact resume; no text, no task.
 
 A run is a function of its settings: batches come from a position that is saved with the weights,
 and dropout draws from a stream of (seed, step). A run that was stopped and started again ends with
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from albatross.data.packing import PackedBatch
 from albatross.errors import FolderError, TrainingError
 from albatross.progress import Progress
+from albatross.report import file_digest
 from albatross.rng import stream
 from albatross.training.schedules import linear_schedule
 
@@ -141,8 +143,8 @@ class Trainer:
         values = {name: float(value.detach()) for name, value in losses.items()}
         if not (math.isfinite(values["loss"]) and math.isfinite(norm)):
             raise TrainingError(
-                f"The loss must be a number. Received: {values['loss']} with gradient norm {norm} at"
-                f" step {progression.step}. The last checkpoint is whole; lower `--learning-rate`."
+                f"The loss must be a number. Received: {values['loss']} with gradient norm {norm}"
+                f" at step {progression.step}. The last checkpoint is whole; lower `--learning-rate`."
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -155,7 +157,7 @@ class Trainer:
         return entry
 
     def save_state(self, folder: Path) -> None:
-        """Write what is needed to go on exactly, beside the weights: no pickle, tensors by parameter name."""
+        """Write what is needed to go on exactly, beside the weights: tensors by parameter name."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {}
         for name, parameter in self.model.named_parameters():
@@ -163,7 +165,9 @@ class Trainer:
                 tensors[f"{key}:{name}"] = torch.as_tensor(value).contiguous()
             tensors[f"parameter:{name}"] = parameter.detach().contiguous()
         save_file(tensors, folder / STATE_TENSORS)
-        (folder / STATE).write_text(json.dumps(vars(self.progression)), encoding="utf-8")
+        digest = file_digest(folder / STATE_TENSORS)["sha256"]
+        state = {"sha256": digest, **vars(self.progression)}
+        (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
 
     def load_state(self, folder: Path) -> None:
         """Go back to where a run was.
@@ -173,6 +177,8 @@ class Trainer:
         """
         try:
             values = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            if values.pop("sha256") != file_digest(folder / STATE_TENSORS)["sha256"]:
+                raise ValueError(f"`{STATE_TENSORS}` has another checksum than `{STATE}` says")
             tensors = load_file(folder / STATE_TENSORS)
             for name, parameter in self.model.named_parameters():
                 parameter.data.copy_(tensors[f"parameter:{name}"])
@@ -182,10 +188,13 @@ class Trainer:
                     if f"{key}:{name}" in tensors
                 }
             self.progression = Progression(**{**values, "position": tuple(values["position"])})
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            *(RuntimeError, SafetensorError),
+        ) as error:
             raise FolderError(
-                f"`{folder.name}` must hold the state of this run. Received: {str(folder)!r}: {error}."
-                " Remove it to start anew."
+                f"`{folder.name}` must hold the state of this run. Received: {str(folder)!r}:"
+                f" {error!r}. Remove {str(folder.parent)!r} to start anew."
             ) from error
 
     def _note(self, entry: Mapping[str, float]) -> str:
@@ -198,7 +207,8 @@ class Trainer:
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Part the parameters: biases and norms are not decayed, as in Google's code."""
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_plain = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
         (plain if is_plain else decayed).append(parameter)

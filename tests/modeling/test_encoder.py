@@ -1,0 +1,216 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from albatross.checkpoints.huggingface import (
+    encoder_shapes,
+    head_shapes,
+    masked_lm_shapes,
+    sentence_order_shapes,
+)
+from albatross.config import VARIANTS, HeadSpec, model_cost, unshared, variant
+from albatross.errors import ConfigError
+from albatross.modeling.attention import AlbertAttention
+from albatross.modeling.model import AlbertForPreTraining, AlbertModel, AlbertWithHeads
+
+# Counted by their authors: encoder and pooler, without the pre-training heads.
+PUBLISHED = {
+    "albert-base-v1": 11_683_584,
+    "albert-base-v2": 11_683_584,
+    "albert-large-v2": 17_683_968,
+    "albert-xlarge-v2": 58_724_864,
+    "albert-xxlarge-v2": 222_595_584,
+    "bert-base": 109_482_240,
+    "bert-large": 335_141_888,
+}
+SHARINGS: dict[str, dict] = {
+    "all": {"num_hidden_groups": 1},
+    "two groups": {"num_hidden_groups": 2},
+    "attention": {"cross_layer_sharing": "attention"},
+    "attention in two groups": {"cross_layer_sharing": "attention", "num_hidden_groups": 2},
+    "ffn": {"cross_layer_sharing": "ffn"},
+    "none": {"cross_layer_sharing": "none", "num_hidden_groups": 4},
+}
+sharings = pytest.mark.parametrize("sharing", SHARINGS)
+
+
+def shapes_of(model):
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def weightless(make, *arguments, **options):
+    with torch.device("meta"):
+        return make(*arguments, **options)
+
+
+# === Sharing ===
+
+
+def test_layers_of_one_group_share_weights(tiny):
+    encoder = AlbertModel(replace(tiny, num_hidden_groups=2)).encoder
+    blocks = [encoder.attention_of(depth) for depth in range(4)]
+    assert blocks[0].query.weight is blocks[1].query.weight
+    assert blocks[2].query.weight is blocks[3].query.weight
+    assert blocks[1].query.weight is not blocks[2].query.weight
+
+
+def test_groups_and_inner_layers_are_applied_in_order(tiny, packed):
+    config = replace(tiny, num_hidden_layers=6, num_hidden_groups=3, inner_group_num=2)
+    model, order = AlbertModel(config), []
+    for name, module in model.encoder.named_modules():
+        if isinstance(module, AlbertAttention):
+            _, group, _, inner, _ = name.split(".")
+            module.register_forward_hook(lambda *_, at=(int(group), int(inner)): order.append(at))
+    model.encode(packed)
+    assert order == [(g, i) for g in (0, 0, 1, 1, 2, 2) for i in (0, 1)]
+    assert [config.group_of(repeat) for repeat in range(6)] == [0, 0, 1, 1, 2, 2]
+
+
+def test_no_group_is_skipped_where_floating_point_would_skip_one():
+    config = variant("albatross-tiny", num_hidden_layers=22, num_hidden_groups=22)
+    assert [config.group_of(repeat) for repeat in range(22)] == list(range(22))
+    assert [int(repeat / 22 * 22) for repeat in range(22)] != list(range(22))
+
+
+@pytest.mark.parametrize(
+    ("sharing", "attentions", "ffns"),
+    [("all", 1, 1), ("two groups", 2, 2), ("attention", 1, 4), ("ffn", 4, 1), ("none", 4, 4)],
+)
+def test_each_mode_has_as_many_blocks_as_it_says(tiny, sharing, attentions, ffns):
+    names = shapes_of(AlbertModel(replace(tiny, **SHARINGS[sharing])))
+    assert sum(name.endswith("query.weight") for name in names) == attentions
+    assert sum(name.endswith("ffn.weight") for name in names) == ffns
+
+
+@sharings
+def test_untied_copies_of_shared_weights_give_equal_rows(tiny, shaken, packed, sharing):
+    shared = shaken(AlbertModel(replace(tiny, **SHARINGS[sharing])))
+    config = replace(tiny, cross_layer_sharing="none", num_hidden_groups=4)
+    untied = AlbertModel(config).eval()
+    state = {n: t for n, t in shared.state_dict().items() if "albert_layer_groups" not in n}
+    for repeat, group in enumerate(untied.encoder.albert_layer_groups):
+        depth = shared.config.attention_group_of(repeat), shared.config.ffn_group_of(repeat)
+        for name in group.state_dict():
+            source = depth[0] if ".attention." in name else depth[1]
+            key = "encoder.albert_layer_groups.{}." + name
+            state[key.format(repeat)] = shared.state_dict()[key.format(source)]
+    untied.load_state_dict(state)
+    assert torch.equal(untied.encode(packed), shared.encode(packed))
+
+
+@sharings
+def test_every_weight_has_a_say_in_the_result(tiny, shaken, packed, sharing):
+    config = replace(tiny, **SHARINGS[sharing], inner_group_num=2)
+    model = shaken(AlbertModel(config, add_pooling_layer=False))
+    model.encode(packed).pow(3).sum().backward()
+    # A bias of all keys moves all scores of a query alike, so it has none.
+    idle = [n for n, p in model.named_parameters() if not p.grad.abs().max() > 1e-3]
+    assert all(name.endswith("key.bias") for name in idle)
+
+
+# === Names, shapes, counts ===
+
+
+@sharings
+@pytest.mark.parametrize("inner", [1, 2])
+def test_the_table_of_names_is_that_of_the_modules(tiny, sharing, inner):
+    config = replace(tiny, **SHARINGS[sharing], inner_group_num=inner)
+    expected = encoder_shapes(config) | masked_lm_shapes(config) | sentence_order_shapes(config)
+    assert shapes_of(AlbertForPreTraining(config)) == expected
+
+
+def test_the_table_of_names_knows_the_variants():
+    for name in VARIANTS:
+        config = variant(name)
+        model = weightless(AlbertModel, config, add_pooling_layer=False)
+        found = {f"albert.{tensor}": shape for tensor, shape in shapes_of(model).items()}
+        assert found == encoder_shapes(config, pooler=False), name
+
+
+def test_the_table_of_names_knows_the_heads(tiny):
+    heads = {"classifier": HeadSpec("sequence", 3), "heads.topic": HeadSpec("sequence", 7)}
+    model = AlbertWithHeads(tiny, heads=heads)
+    assert shapes_of(model) == encoder_shapes(tiny) | head_shapes(tiny, heads)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_variants_have_the_published_number_of_parameters(name):
+    model = weightless(AlbertModel, variant(name))
+    assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_cost_of_a_variant_counts_every_tensor(name):
+    model = weightless(AlbertForPreTraining, variant(name))
+    counted = sum(parameter.numel() for parameter in model.parameters())
+    assert sum(model_cost(variant(name)).parameters.values()) == counted
+
+
+@sharings
+def test_the_cost_of_a_sharing_mode_counts_every_tensor(tiny, sharing):
+    config = replace(tiny, **SHARINGS[sharing], inner_group_num=2)
+    counted = sum(p.numel() for p in AlbertModel(config).parameters())
+    assert model_cost(config).encoder_parameters == counted
+
+
+@pytest.mark.parametrize("name", ["albert", "a b", "", "heads.", "head_names"])
+def test_a_head_without_a_name_of_its_own_is_refused(tiny, name):
+    with pytest.raises(ConfigError, match="name of its own"):
+        AlbertWithHeads(tiny, heads={name: HeadSpec("sequence", 2)})
+
+
+def test_the_bert_of_a_size_has_no_projection(tiny):
+    names = shapes_of(AlbertModel(unshared(tiny)))
+    assert names["embeddings.word_embeddings.weight"] == (40, 16)
+    assert not any("embedding_hidden_mapping_in" in name for name in names)
+
+
+# === Memory ===
+
+
+def test_activation_checkpointing_gives_equal_gradients(tiny, packed):
+    config = replace(tiny, hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
+    gradients, model = [], AlbertModel(config, add_pooling_layer=False).train()
+    for enabled in (False, True):
+        model.activation_checkpointing(enabled)
+        model.zero_grad()
+        torch.manual_seed(0)
+        model.encode(packed).pow(3).sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(list(model.parameters()))
+    for plain, checkpointed in zip(*gradients, strict=True):
+        assert torch.equal(plain, checkpointed)
+
+
+def bytes_kept(model, ids):
+    """Bytes of distinct activations that autograd holds after a forward pass."""
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        if tensor.is_floating_point() and tensor.untyped_storage().data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(ids)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def test_the_estimate_of_activations_is_near_what_autograd_keeps():
+    config = variant("albatross-tiny", num_hidden_layers=8)
+    ids = torch.ones(4, 64, dtype=torch.long)
+    measured = bytes_kept(AlbertModel(config, add_pooling_layer=False).train(), ids)
+    cost = model_cost(config, sequence_length=64, batch_size=4)
+    logits = 4 * ids.numel() * (2 * config.vocab_size * 15 // 100)
+    estimate = cost.training_bytes - 16 * sum(cost.parameters.values()) - logits
+    assert 0.8 < measured / estimate < 1.1, measured / estimate
+
+
+def test_activation_checkpointing_keeps_a_quarter_and_less():
+    model = AlbertModel(variant("albatross-tiny"), add_pooling_layer=False).train()
+    ids = torch.ones(4, 64, dtype=torch.long)
+    plain = bytes_kept(model, ids)
+    model.activation_checkpointing()
+    assert bytes_kept(model, ids) < plain / 4
