@@ -254,6 +254,13 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
     assert read_json(tmp_path / "run.json") == {"a": 1}
 
 
+def test_json_that_has_no_place_leaves_no_draft(tmp_path):
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_json(tmp_path / "run.json", {"a": 1})
+    assert os.listdir(tmp_path) == ["run.json"]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[1]", b'"a"', b"\xff", b"1" * 5_000, b"[" * 200_000]
 )

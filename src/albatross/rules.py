@@ -52,8 +52,8 @@ def fitted(value: Any, kind: Any) -> Any:
     Raises:
         TypeError: it is of another type; the message names the right one.
 
-    >>> fitted("corpus.txt", tuple[Path, ...])
-    (PosixPath('corpus.txt'),)
+    >>> [path.name for path in fitted("corpus/a.txt", tuple[Path, ...])]
+    ['a.txt']
     """
     if get_origin(kind) is tuple:
         several = value if isinstance(value, list | tuple) else [value]

@@ -130,6 +130,7 @@ def test_blank_lines_are_passed_over(tmp_path):
         ("a.tsv", "text\tlabel\nOne\t1\nTwo\n", r"line 3 of .* with 1\. Mend"),
         ("a.csv", "text,label\n\nOne,1\nTwo, or so,1\n", r"line 4 of .* with 3\. Mend"),
         ("a.csv", 'text,label\nOne,1\n"Two\n\n,1\n', r"row that starts at line 3 of"),
+        ("a.csv", 'text,label\n"a\n\nb",1\nTwo\n', r"line 5 of .* with 1\. Mend"),
         ("a.csv", 'text,label\n"One"!,1\n', r"row that starts at line 2 of"),
         ("a.csv", "text,label,label\nOne,1,2\n", "different names. Received: label more than"),
         ("a.tsv", "text\ttext\nOne\t1\n", "different names. Received: text more than"),

@@ -78,6 +78,15 @@ def test_attention_rows_sum_to_one_where_a_token_is_and_to_zero_elsewhere(model,
         torch.testing.assert_close(sums, expected, atol=1e-5, rtol=0)
 
 
+def test_attention_has_no_weight_in_the_rows_and_columns_of_pads(model, packed):
+    rows = model.encoder.project(model.embeddings(packed))
+    weights = model.encoder.attention_of(0).probabilities(rows, packed.layout)
+    assert weights.shape == (4, 4, 12, 12)
+    assert not weights[0, :, 5:].any()
+    assert not weights[0, :, :, 5:].any()
+    torch.testing.assert_close(weights[0, :, :5].sum(-1), torch.ones(4, 5))
+
+
 def test_results_unpack_without_the_absent_ones(tiny, padded, examples):
     outputs = AlbertForMaskedLM(tiny)(**padded(examples))
     (logits,) = outputs.to_tuple()

@@ -144,7 +144,7 @@ class Trainer:
         if not (math.isfinite(values["loss"]) and math.isfinite(norm)):
             raise TrainingError(
                 f"The loss must be a number. Received: {values['loss']} with gradient norm {norm}"
-                f" at step {progression.step}. The last checkpoint is whole; lower `--learning-rate`."
+                f" at step {progression.step}. What was saved is whole; lower `--learning-rate`."
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,120 @@
+"""One small model for all tests: composed text, a ready vocabulary, seconds of training."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from albatross.corpus import build_shards
+from albatross.rehearsal.grammar import compose_documents, compose_reviews
+from albatross.settings import (
+    BuildShardsSettings,
+    ExportSettings,
+    FinetuneSettings,
+    PretrainSettings,
+)
+from albatross.tokenizer.unigram import UnigramTokenizer
+
+VOCABULARY = Path(__file__).parent / "tokenizer" / "tiny.model"
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> Path:
+    """Where the session's folders stand; tests copy what they change."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def reviews() -> list[tuple[str, str]]:
+    return compose_reviews(48, seed=0)
+
+
+@pytest.fixture(scope="session")
+def train_file(runs, reviews) -> Path:
+    path = runs / "train.tsv"
+    rows = "".join(f"{text}\t{label}\n" for text, label in reviews)
+    path.write_text(f"sentence\tlabel\n{rows}", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shards(runs) -> Path:
+    UnigramTokenizer.from_file(VOCABULARY).save(runs / "tokenizer")
+    corpus = runs / "corpus.txt"
+    stories = ["\n".join(story) for story in compose_documents(120, seed=0)]
+    corpus.write_text("\n\n".join(stories), encoding="utf-8")
+    paths = (corpus, runs / "shards")
+    return build_shards(BuildShardsSettings(paths, runs / "tokenizer", held_out=0.1, threads=1))
+
+
+@pytest.fixture(scope="session")
+def pretrain_settings(shards, runs) -> PretrainSettings:
+    return PretrainSettings(
+        shards,
+        runs / "pretrained",
+        variant="albatross-tiny",
+        steps=25,
+        batch_tokens=512,
+        max_length=64,
+        learning_rate=3e-3,
+    )
+
+
+@pytest.fixture(scope="session")
+def pretrained(pretrain_settings) -> Path:
+    from albatross.training.pretrain import pretrain
+
+    return pretrain(pretrain_settings)
+
+
+@pytest.fixture(scope="session")
+def finetune_settings(pretrained, runs, train_file) -> FinetuneSettings:
+    """Enough to know 48 reviews by heart, with dropout to make resuming hard."""
+    return FinetuneSettings(
+        pretrained,
+        runs / "finetuned",
+        train=train_file,
+        dev=train_file,
+        name="reviews",
+        epochs=24,
+        batch_size=16,
+        max_length=48,
+        learning_rate=2e-3,
+        dropout=0.05,
+    )
+
+
+@pytest.fixture(scope="session")
+def finetuned(finetune_settings) -> Path:
+    from albatross.training.finetune import finetune
+
+    return finetune(finetune_settings)
+
+
+@pytest.fixture(scope="session")
+def exported(finetuned, runs) -> Path:
+    from albatross.export.folder import export
+
+    return export(ExportSettings(finetuned, runs / "exported"))
+
+
+@pytest.fixture
+def copy_of(tmp_path):
+    """Copies a folder to where a test may spoil it."""
+
+    def copy(folder: Path) -> Path:
+        return Path(shutil.copytree(folder, tmp_path / folder.name))
+
+    return copy
+
+
+@pytest.fixture
+def change_json():
+    """Sets keys of a JSON file."""
+
+    def change(path: Path, **values) -> None:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(content | values), encoding="utf-8")
+
+    return change

@@ -1,0 +1,251 @@
+import json
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from transformers import AlbertForPreTraining as TransformersAlbert
+
+from albatross.config import variant
+from albatross.data.packing import IGNORED_LABEL
+from albatross.data.segments import SampleRule, SampleSource
+from albatross.data.shards import ShardFolder
+from albatross.errors import ConfigError, FolderError, TrainingError
+from albatross.modeling.embeddings import sinusoidal_positions
+from albatross.modeling.model import AlbertForPreTraining
+from albatross.tokenizer.unigram import UnigramTokenizer
+from albatross.training import pretrain as module
+from albatross.training.pretrain import PretrainingBatches, pretrain, pretraining_losses
+
+
+@pytest.fixture
+def short(pretrain_settings, tmp_path):
+    """A run of six steps."""
+    return replace(pretrain_settings, out=tmp_path / "out", steps=6, batch_tokens=128)
+
+
+@pytest.fixture
+def source(shards):
+    """Samples as `pretrain` makes them."""
+    tokenizer = UnigramTokenizer.from_folder(shards)
+    specials = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id)
+    table = module.PieceTable.from_pieces(tokenizer.pieces, specials, tokenizer.mask_id)
+    rule = SampleRule(max_length=64)
+    return SampleSource(ShardFolder(shards).train, table, rule, tokenizer.cls_id, tokenizer.sep_id)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Lets a run be interrupted at one of its steps; later runs are not."""
+
+    def at(step, number=signal.SIGTERM):
+        calls = []
+
+        def losses(model, batch):
+            calls.append(1)
+            if len(calls) == step:
+                signal.raise_signal(number)
+            return pretraining_losses(model, batch)
+
+        monkeypatch.setattr(module, "pretraining_losses", losses)
+
+    return at
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# === Batches ===
+
+
+def test_batches_keep_to_their_budget_and_hold_every_sample_once(source):
+    batches, position, count = PretrainingBatches(source, 256), (0, 0), 0
+    while position[0] == 0:
+        batch, position = batches.batch(position)
+        count += batch.num_sequences
+        assert len(batch.input_ids) <= 256
+    assert count == len(source.plan(0)) + position[1]
+
+
+def test_a_sample_above_the_budget_is_a_batch_of_its_own(source):
+    batch, position = PretrainingBatches(source, 1).batch((0, 0))
+    assert (batch.num_sequences, position) == (1, (0, 1))
+
+
+def test_a_batch_depends_on_its_position_alone(source):
+    first = PretrainingBatches(source, 256)
+    _, position = first.batch((0, 0))
+    expected, _ = first.batch(position)
+    found, _ = PretrainingBatches(source, 256).batch(position)
+    np.testing.assert_array_equal(found.input_ids, expected.input_ids)
+    np.testing.assert_array_equal(found.labels["labels"], expected.labels["labels"])
+
+
+# === Losses ===
+
+
+def test_only_masked_positions_pass_the_vocabulary_wide_head(source):
+    batch, _ = PretrainingBatches(source, 256).batch((0, 0))
+    model = AlbertForPreTraining(variant("albatross-tiny", vocab_size=280))
+    rows = []
+    model.predictions.register_forward_hook(lambda m, inputs, output: rows.append(len(output)))
+    pretraining_losses(model, batch)
+    masked = int((batch.labels["labels"] != IGNORED_LABEL).sum())
+    assert rows == [masked]
+    assert masked < len(batch.input_ids) / 4
+
+
+def test_the_loss_is_the_sum_of_both(source):
+    batch, _ = PretrainingBatches(source, 256).batch((0, 0))
+    model = AlbertForPreTraining(variant("albatross-tiny", vocab_size=280)).eval()
+    found = pretraining_losses(model, batch)
+    assert found["loss"] == found["masked_lm_loss"] + found["sentence_order_loss"]
+    assert abs(float(found["masked_lm_loss"]) - np.log(280)) < 0.3
+    assert abs(float(found["sentence_order_loss"]) - np.log(2)) < 0.1
+
+
+def test_checkpointed_activations_give_the_same_gradients(source):
+    batch, _ = PretrainingBatches(source, 256).batch((0, 0))
+    gradients = []
+    for enabled in (False, True):
+        model = AlbertForPreTraining(variant("albatross-tiny", vocab_size=280)).train()
+        model.activation_checkpointing(enabled)
+        pretraining_losses(model, batch)["loss"].backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*gradients)
+
+
+def test_sinusoidal_positions_start_as_strong_as_random_ones(short):
+    model = module._model(replace(short, position_start="sinusoidal"), 280)
+    table = model.albert.embeddings.position_embeddings.weight.detach()
+    deviation = model.config.initializer_range
+    assert float(table.pow(2).mean().sqrt()) == pytest.approx(deviation, rel=0.05)
+    waves = sinusoidal_positions(512, 128)
+    torch.testing.assert_close(table / table[0, 1], waves / waves[0, 1])
+
+
+# === The verb ===
+
+
+def test_a_run_learns(pretrained):
+    log = read(pretrained / "log.json")["steps"]
+    first, last = (
+        np.mean([e["masked_lm_loss"] for e in log[s]]) for s in (slice(5), slice(-5, None))
+    )
+    assert last < first - 0.5
+
+
+def test_a_finished_folder_opens_in_transformers_and_holds_no_state(pretrained):
+    assert not (pretrained / "training_state").exists()
+    model, report = TransformersAlbert.from_pretrained(pretrained, output_loading_info=True)
+    assert not report["missing_keys"]
+    ours = AlbertForPreTraining.from_pretrained(pretrained)
+    ids = torch.arange(5, 17)[None]
+    with torch.no_grad():
+        expected, found = model.eval()(ids), ours(ids)
+    torch.testing.assert_close(found.prediction_logits, expected.prediction_logits)
+
+
+def test_run_json_says_how_the_folder_was_made(pretrained, pretrain_settings):
+    run = read(pretrained / "run.json")
+    assert (run["verb"], run["settings"]["steps"], run["settings"]["seed"]) == ("pretrain", 25, 0)
+    assert run["progress"]["step"] == 25
+    assert set(run["metrics"]) == {
+        "masked_lm_loss",
+        "masked_lm_accuracy",
+        "sentence_order_accuracy",
+    }
+    assert run["data"]["train"]["documents"] + run["data"]["held_out"]["documents"] == 120
+    assert (
+        run["data"]["shards"]["sha256"]
+        == module.file_digest(pretrain_settings.shards / "shards.json")["sha256"]
+    )
+    assert {"python", "torch", "numpy"} <= run["versions"].keys()
+
+
+def test_nothing_is_measured_without_held_out_shards(pretrained, pretrain_settings):
+    model = AlbertForPreTraining.from_pretrained(pretrained)
+    assert module.evaluate_pretraining(model, [], None, pretrain_settings) == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_goes_on_to_the_same_bits(short, tmp_path, interrupt, number):
+    whole = pretrain(replace(short, out=tmp_path / "whole"))
+    interrupt(3, number)
+    with pytest.raises(TrainingError, match=f"{number.name} at step 3 of 6"):
+        pretrain(short)
+    assert (short.out / "training_state").is_dir()
+    assert AlbertForPreTraining.from_pretrained(short.out).config.vocab_size == 280
+    pretrain(short)
+    assert not (short.out / "training_state").exists()
+    assert (short.out / "model.safetensors").read_bytes() == (
+        whole / "model.safetensors"
+    ).read_bytes()
+    assert read(short.out / "log.json") == read(whole / "log.json")
+
+
+def test_an_epoch_may_end_between_the_parts_of_a_run(short, tmp_path, interrupt, monkeypatch):
+    tiny = replace(short, batch_tokens=8_192, steps=4)
+    whole = pretrain(replace(tiny, out=tmp_path / "whole"))
+    assert read(whole / "run.json")["progress"]["position"][0] > 0
+    interrupt(3)
+    with pytest.raises(TrainingError):
+        pretrain(tiny)
+    pretrain(tiny)
+    found, expected = (load_file(f / "model.safetensors") for f in (tiny.out, whole))
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+# === Refusals ===
+
+
+def test_a_stopped_run_goes_on_with_its_own_settings_alone(short, interrupt):
+    interrupt(2)
+    with pytest.raises(TrainingError):
+        pretrain(short)
+    with pytest.raises(ConfigError, match="steps=6 before and 7 now"):
+        pretrain(replace(short, steps=7))
+    pretrain(replace(short, save_minutes=1.0))
+
+
+def test_a_stopped_run_goes_on_with_its_own_data_alone(short, interrupt, copy_of, change_json):
+    interrupt(2)
+    with pytest.raises(TrainingError):
+        pretrain(short)
+    other = copy_of(short.shards)
+    index = read(other / "shards.json")
+    (other / "shards.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(ConfigError, match="the data's shards="):
+        pretrain(replace(short, shards=other))
+
+
+def test_a_damaged_state_is_one_clear_error(short, interrupt):
+    interrupt(2)
+    with pytest.raises(TrainingError):
+        pretrain(short)
+    (short.out / "training_state" / "optimizer.safetensors").unlink()
+    with pytest.raises(FolderError, match=r"must hold the state of this run.*start anew"):
+        pretrain(short)
+
+
+def test_a_finished_model_is_not_overwritten(pretrained, pretrain_settings):
+    before = (pretrained / "run.json").read_bytes()
+    with pytest.raises(FolderError, match="what another command has finished"):
+        pretrain(pretrain_settings)
+    assert (pretrained / "run.json").read_bytes() == before
+
+
+def test_a_run_does_not_write_over_its_shards(short, copy_of):
+    shards = copy_of(short.shards)
+    with pytest.raises(FolderError, match="must not write over what it reads"):
+        pretrain(replace(short, shards=shards, out=shards))
+    assert ShardFolder(shards).num_tokens > 0
+
+
+def test_samples_longer_than_the_table_of_positions_are_refused(short):
+    with pytest.raises(ConfigError, match=r"`--max-length` must be at most 512"):
+        pretrain(replace(short, max_length=513))
+    assert not short.out.exists()
