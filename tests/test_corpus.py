@@ -62,6 +62,13 @@ def test_a_vocabulary_is_trained_from_all_files(corpus, tmp_path):
     assert trained.unk_id not in trained.encode("the puffin number 59 flew over 3 ships.")
 
 
+@pytest.mark.parametrize("cased", [False, True])
+def test_capitals_are_kept_when_asked_for(corpus, tmp_path, cased):
+    settings = TrainTokenizerSettings((corpus, tmp_path / "out"), vocab_size=50, cased=cased)
+    pieces = UnigramTokenizer.from_folder(train_tokenizer(settings)).pieces[5:]
+    assert any(piece != piece.lower() for piece in pieces) == cased
+
+
 def test_the_same_corpus_gives_the_same_vocabulary(corpus, tmp_path):
     folders = [
         train_tokenizer(TrainTokenizerSettings((corpus, tmp_path / name), vocab_size=50))

@@ -21,7 +21,8 @@ from albatross.training.finetune import ExampleBatches, finetune, head_losses, l
 @pytest.fixture
 def short(finetune_settings, tmp_path):
     """A run of six steps with dropout."""
-    return replace(finetune_settings, out=tmp_path / "out", epochs=2, dev=None, dropout=0.2)
+    changes = {"epochs": 3, "batch_size": 16, "dev": None, "dropout": 0.2}
+    return replace(finetune_settings, out=tmp_path / "out", **changes)
 
 
 @pytest.fixture
@@ -106,10 +107,10 @@ def test_transformers_opens_the_folder_and_answers_alike(finetuned, reviews):
 
 def test_run_json_names_data_and_settings(finetuned, train_file, pretrained):
     run = read(finetuned / "run.json")
-    assert (run["verb"], run["settings"]["epochs"], run["progress"]["step"]) == ("finetune", 24, 72)
+    assert (run["verb"], run["settings"]["epochs"], run["progress"]["step"]) == ("finetune", 60, 60)
     assert run["data"]["train"] == module.file_digest(train_file)
     assert run["data"]["model"] == module.file_digest(pretrained / "model.safetensors")
-    assert run["data"]["train_records"] == run["metrics"]["records"] == 48
+    assert run["data"]["train_records"] == run["metrics"]["records"] == 32
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(interrupted, tmp_path):

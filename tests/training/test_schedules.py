@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from albatross.training.schedules import linear_schedule
@@ -25,4 +27,4 @@ def test_no_step_has_a_rate_of_zero():
 
 def test_rate_never_jumps():
     found = factors(10, 40)
-    assert max(abs(b - a) for a, b in zip(found, found[1:], strict=False)) <= 0.1 + 1e-12
+    assert max(abs(b - a) for a, b in pairwise(found)) <= 0.1 + 1e-12

@@ -1,0 +1,133 @@
+import io
+import sys
+
+import pytest
+
+from albatross.errors import DataError
+from albatross.pipelines import pipeline as module
+from albatross.pipelines.pipeline import load, predict, text_lines
+from albatross.settings import PredictSettings
+
+
+@pytest.fixture(scope="session")
+def classify(exported):
+    return load(exported)
+
+
+@pytest.fixture(params=["onnx", "torch"])
+def either(request, exported):
+    return load(exported, engine=request.param, batch_tokens=128)
+
+
+@pytest.fixture
+def standard_input(monkeypatch):
+    def put(content: bytes):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return put
+
+
+def shares(answers):
+    return [answer.probabilities["positive"] for answer in answers]
+
+
+# === Answers ===
+
+
+def test_answers_come_in_the_order_of_the_texts(either, reviews):
+    texts = [text * (1 + n % 3) for n, (text, _) in enumerate(reviews)]
+    alone = [either(text) for text in texts]
+    assert shares(either(texts)) == pytest.approx(shares(alone), abs=1e-6)
+    assert shares(either(texts[::-1])) == pytest.approx(shares(alone)[::-1], abs=1e-6)
+
+
+def test_one_text_gives_one_answer_and_a_list_gives_a_list(classify):
+    answer = classify("Not a stale line.")
+    assert classify(["Not a stale line."]) == [answer]
+    assert classify([]) == []
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.score == answer.probabilities[answer.label]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\0", "é" * 3, "\ud83d", "漢字", "\n\n", "[MASK]"])
+def test_any_text_has_an_answer_or_a_clear_error(either, text):
+    try:
+        answer = either(text)
+    except DataError as error:
+        assert "surrogate" in str(error) or "UTF-8" in str(error)
+    else:
+        assert answer.label in either.task.labels
+
+
+def test_a_million_characters_are_answered_in_windows(classify):
+    text = "Not a stale line. " * 55_556
+    assert len(text) > 1_000_000
+    assert shares([classify(text)])[0] == pytest.approx(
+        shares([classify(text[:90_000])])[0], abs=0.05
+    )
+
+
+@pytest.mark.parametrize("wrong", [3, None, [1], [None], b"bytes", ["a", b"b"]])
+def test_what_is_no_text_is_refused(classify, wrong):
+    with pytest.raises(DataError, match="Received: (a )?(int|NoneType|bytes)"):
+        classify(wrong)
+
+
+def test_repr_says_what_is_answered_and_by_what(classify):
+    expected = "Pipeline('reviews', labels=[negative, positive], engine=OnnxEngine)"
+    assert repr(classify) == expected
+
+
+# === Streams ===
+
+
+def test_a_stream_reads_no_further_than_its_chunk(classify):
+    read = []
+    texts = (read.append(n) or "short" for n in range(10_000))
+    stream = classify.stream(texts)
+    assert next(stream)[0] == "short"
+    assert len(read) == module._STREAM_TEXTS
+
+
+def test_long_texts_make_short_chunks():
+    texts = ["x" * 1_500_000] * 7
+    assert [len(chunk) for chunk in module._chunks(texts)] == [3, 3, 1]
+
+
+def test_a_stream_keeps_texts_beside_their_answers(classify, reviews, monkeypatch):
+    monkeypatch.setattr(module, "_STREAM_TEXTS", 5)
+    texts = [text for text, _ in reviews]
+    pairs = list(classify.stream(iter(texts)))
+    assert [text for text, _ in pairs] == texts
+    assert shares(a for _, a in pairs) == pytest.approx(shares(classify(texts)), abs=1e-6)
+
+
+# === The verb ===
+
+
+def test_predict_answers_texts_or_the_lines_of_a_file(exported, tmp_path, reviews):
+    texts = [text for text, _ in reviews[:3]]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    from_file = predict(PredictSettings(exported, file=tmp_path / "texts.txt"))
+    assert from_file == predict(PredictSettings(exported, tuple(texts)))
+    assert len(from_file) == 3
+
+
+def test_standard_input_is_read_line_by_line(standard_input):
+    standard_input("a\r\nü\n\nlast".encode())
+    assert list(text_lines(None)) == ["a", "ü", "", "last"]
+
+
+def test_bytes_that_are_no_text_are_named(standard_input, tmp_path):
+    standard_input(b"good\nb\xe9d\n")
+    with pytest.raises(DataError, match=r"Received: byte 0xe9 in line 2\."):
+        list(text_lines(None))
+    (tmp_path / "bad.txt").write_bytes(b"good\nb\xe9d\n")
+    with pytest.raises(DataError, match=r"byte 0xe9 in line 2"):
+        list(text_lines(tmp_path / "bad.txt"))
+
+
+@pytest.mark.parametrize("name", ["", "missing.txt"])
+def test_what_is_no_file_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match="`--file` must be a text file"):
+        list(text_lines(tmp_path / name))
