@@ -1,7 +1,9 @@
 """One small model for all tests: composed text, a ready vocabulary, seconds of training."""
 
 import json
+import resource
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ VOCABULARY = Path(__file__).parent / "tokenizer" / "tiny.model"
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> Path:
+def runs(tmp_path_factory):
     """Where the session's folders stand; tests copy what they change."""
     return tmp_path_factory.mktemp("runs")
 
@@ -34,7 +36,7 @@ def reviews() -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def train_file(runs, reviews) -> Path:
+def train_file(runs, reviews):
     path = runs / "train.tsv"
     rows = "".join(f"{text}\t{label}\n" for text, label in reviews)
     path.write_text(f"sentence\tlabel\n{rows}", encoding="utf-8")
@@ -42,7 +44,7 @@ def train_file(runs, reviews) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shards(runs) -> Path:
+def shards(runs):
     UnigramTokenizer.from_file(VOCABULARY).save(runs / "tokenizer")
     corpus = runs / "corpus.txt"
     stories = ["\n".join(story) for story in compose_documents(120, seed=0)]
@@ -121,3 +123,32 @@ def change_json():
         path.write_text(json.dumps(content | values), encoding="utf-8")
 
     return change
+
+
+@pytest.fixture
+def with_tokenizer_json(copy_of):
+    """Copies a folder and gives it a small `tokenizer.json` in place of its `spiece.model`."""
+    tokenizers = pytest.importorskip("tokenizers")
+
+    def change(folder):
+        changed = copy_of(folder)
+        (changed / "spiece.model").unlink()
+        pieces = {name: i for i, name in enumerate(("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"))}
+        vocabulary = tokenizers.Tokenizer(tokenizers.models.WordLevel(pieces, unk_token="<unk>"))
+        vocabulary.save(str(changed / "tokenizer.json"))
+        return changed
+
+    return change
+
+
+@pytest.fixture
+def seconds_of():
+    """Runs a process; gives its processor time, which others on the machine do not stretch."""
+
+    def run(command, **options):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, check=True, **options)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
+
+    return run

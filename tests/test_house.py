@@ -1,10 +1,13 @@
-"""The house itself: floors, rings, torch upstairs, sizes, names, and the public face.
+"""The house itself: floors, rings, torch upstairs, sizes, names, the public face, and the README.
 
-Nothing here runs the code it judges, save for the last tests, which import it in a fresh process.
+The first parts read the code; the last ones import it in a fresh process or run what is written.
 """
 
 import ast
 import importlib
+import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +17,13 @@ from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
-HOUSE = Path(__file__).parents[1] / "src" / "albatross"
+import pytest
+
+from albatross.cli import parse, settings_of
+from albatross.settings import read_recipe
+
+ROOT = Path(__file__).parents[1]
+HOUSE = ROOT / "src" / "albatross"
 FACE = "albatross"
 
 # From the roof down: a room imports from the floors below its own.
@@ -23,13 +32,13 @@ ROOMS_BY_FLOOR = {
     10: "export serving bench demo",
     9: "analysis",
     8: "training",
-    7: "evaluation",
+    7: "evaluation info",
     6: "pipelines",
     5: "engine conversion corpus",
     4: "modeling tasks",
     3: "data checkpoints rehearsal",
     2: "config settings tokenizer energy report",
-    1: "atomic rng metrics progress",
+    1: "atomic rng metrics progress rules",
     0: "errors",
 }
 FLOORS = {room: floor for floor, rooms in ROOMS_BY_FLOOR.items() for room in rooms.split()}
@@ -280,3 +289,83 @@ def test_every_public_name_can_be_had():
     face = importlib.import_module(FACE)
     missing = [name for name in face.__all__ if getattr(face, name, None) is None]
     assert not missing
+
+
+# === What the README and the recipes say ===
+
+
+def bash_blocks() -> list[tuple[bool, list[str]]]:
+    """Each bash block of the README: whether it stands under the mark `quick`, and its commands."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    found = re.findall(r"^(<!-- quick -->\n+)?```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(bool(mark), _commands(block)) for mark, block in found]
+
+
+def _commands(block: str) -> list[str]:
+    """The lines of a block, joined where they go on, that are no comments."""
+    lines = (line.strip() for line in block.replace("\\\n", " ").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def parts_of(line: str) -> list[list[str]]:
+    """The words of each command in a line; redirections are left out."""
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    parts: list[list[str]] = [[]]
+    for before, word in pairwise(["", *words]):
+        if set(word) <= set("|&;"):
+            parts.append([])
+        elif not {*before, *word} & set("<>"):
+            parts[-1].append(word)
+    return parts
+
+
+COMMANDS = [line for is_quick, block in bash_blocks() if not is_quick for line in block]
+
+
+def test_the_readme_has_commands_to_run_and_to_read():
+    quick = [block for is_quick, block in bash_blocks() if is_quick]
+    assert quick, "README.md needs a ```bash block under `<!-- quick -->`, which this test runs"
+    assert COMMANDS, "README.md needs a ```bash block with the whole path"
+
+
+@pytest.mark.parametrize("block", [block for is_quick, block in bash_blocks() if is_quick])
+def test_quick_commands_of_the_readme_run(tmp_path, block):
+    program = tmp_path / "bin" / "albatross"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m albatross "$@"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(block)],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(HOUSE.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_of_the_readme_parse(line, monkeypatch):
+    monkeypatch.chdir(ROOT)  # recipes are named from there
+    if line.startswith(("make ", "pip ")):
+        pytest.skip("sets an environment up: .ci/run does so")
+    for program, *words in parts_of(line):
+        if program == "albatross":
+            assert parse(words[0], words[1:])
+        elif program == "python":
+            assert (ROOT / words[0]).is_file()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
+def test_recipes_parse_by_the_command_in_their_first_line(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    program, verb, *words = shlex.split(path.read_text(encoding="utf-8").splitlines()[0][1:])
+    assert program == "albatross"
+    assert read_recipe(path, settings_of(verb))
+    assert f"recipes/{path.name}" == str(parse(verb, words).recipe)

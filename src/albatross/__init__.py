@@ -12,7 +12,9 @@ Every verb of the command line is a function here, which takes the verb's settin
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,3 +83,18 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Return the public names."""
     return __all__
+
+
+class _Face(ModuleType):
+    """The package itself, where a verb's name stays the verb's.
+
+    Importing the room `albatross.export` would otherwise put it in place of the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, unless it is a room with a public name."""
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

@@ -1,9 +1,11 @@
 """Both engines on one folder: the same answers, whatever is shared and however it is stored."""
 
 import numpy as np
+import onnx
 import pytest
 from torch import nn
 
+from albatross.atomic import write_json
 from albatross.checkpoints.model_folder import write_weights
 from albatross.config import AlbertConfig, HeadSpec
 from albatross.data.packing import Example, pack
@@ -44,10 +46,7 @@ def examples():
 def test_engines_agree_on_ragged_batches(tmp_path, groups, inner, dtype):
     model = model_of(groups, inner)
     write_weights(tmp_path, {n: a.astype(dtype) for n, a in model.to_arrays().items()})
-    (tmp_path / "config.json").write_text(
-        str(model.config.to_dict()).replace("'", '"').replace("True", "true").replace("{}", "{}"),
-        encoding="utf-8",
-    )
+    write_json(tmp_path / "config.json", model.config.to_dict())
     write_step_graphs(tmp_path, model.config, HEADS)
     engines = TorchEngine.from_folder(tmp_path, HEADS), OnnxEngine(tmp_path, model.config)
     found, expected = (run(engine, pack(examples()))["classifier"] for engine in engines)
@@ -72,6 +71,29 @@ def test_no_padding_enters_a_product_with_a_weight():
     assert len(rows) == 1 + 4 * 6
     assert {shape[0] for shape in rows} == {sum(LENGTHS)}
     assert {len(shape) for shape in rows} == {2}
+
+
+def test_no_padding_enters_a_product_of_the_exported_layer(tmp_path):
+    model = model_of()
+    write_weights(tmp_path, model.to_arrays())
+    write_step_graphs(tmp_path, model.config, HEADS)
+    probe = onnx.load(tmp_path / "layer.0.onnx", load_external_data=False)
+    products = [node.output[0] for node in probe.graph.node if node.op_type == "Gemm"]
+    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in products)
+    (tmp_path / "layer.0.onnx").write_bytes(probe.SerializeToString())
+    engine, batch = OnnxEngine(tmp_path, model.config), pack(examples())
+    found: list[tuple[int, ...]] = []
+    session = engine._layers[0]
+
+    class Watched:
+        def run(self, names, inputs):
+            found.extend(array.shape for array in session.run(products, inputs))
+            return session.run(names, inputs)
+
+    engine._layers = [Watched()] * 4
+    run(engine, batch)
+    assert len(found) == 4 * 6
+    assert {shape[0] for shape in found} == {sum(LENGTHS)}
 
 
 def test_sequences_may_be_regrouped_between_depths():

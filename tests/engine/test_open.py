@@ -181,7 +181,7 @@ def test_labels_that_do_not_fit_the_head_are_refused(exported, copy_of, change_j
 def test_a_task_of_unknown_kind_is_refused(exported, copy_of, change_json):
     folder = copy_of(exported)
     change_json(folder / "task.json", reviews={"kind": "poetry"})
-    with pytest.raises(ConfigError, match="kind must be one of classification.*'poetry'"):
+    with pytest.raises(ConfigError, match=r"kind must be one of classification.*'poetry'"):
         open_model(folder)
 
 

@@ -75,13 +75,8 @@ def test_a_folder_of_transformers_is_exported_with_its_labels(exported, tmp_path
     assert shares(out, reviews) == pytest.approx(shares(exported, reviews), abs=1e-5)
 
 
-def test_a_vocabulary_in_tokenizer_json_alone_comes_along(exported, copy_of, tmp_path):
-    tokenizers = pytest.importorskip("tokenizers")
-    source = copy_of(exported)
-    (source / "spiece.model").unlink()
-    pieces = {name: i for i, name in enumerate(("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"))}
-    vocabulary = tokenizers.Tokenizer(tokenizers.models.WordLevel(pieces, unk_token="<unk>"))
-    vocabulary.save(str(source / "tokenizer.json"))
+def test_a_vocabulary_in_tokenizer_json_alone_comes_along(exported, with_tokenizer_json, tmp_path):
+    source = with_tokenizer_json(exported)
     out = export(ExportSettings(source, tmp_path / "out"))
     assert load(out)("anything") == load(source)("anything")
 

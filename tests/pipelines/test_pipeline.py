@@ -50,26 +50,20 @@ def test_one_text_gives_one_answer_and_a_list_gives_a_list(classify):
 
 
 @pytest.mark.parametrize("text", ["", " ", "\0", "é" * 3, "\ud83d", "漢字", "\n\n", "[MASK]"])
-def test_any_text_has_an_answer_or_a_clear_error(either, text):
-    try:
-        answer = either(text)
-    except DataError as error:
-        assert "surrogate" in str(error) or "UTF-8" in str(error)
-    else:
-        assert answer.label in either.task.labels
+def test_any_text_has_an_answer(either, text):
+    assert either(text).label in either.task.labels
 
 
 def test_a_million_characters_are_answered_in_windows(classify):
-    text = "Not a stale line. " * 55_556
-    assert len(text) > 1_000_000
-    assert shares([classify(text)])[0] == pytest.approx(
-        shares([classify(text[:90_000])])[0], abs=0.05
-    )
+    words = " ".join(["stale", " " * 90] * 10_400)
+    assert len(words) > 1_000_000
+    (expected,) = shares([classify("stale " * 46)])
+    assert shares([classify(words)]) == pytest.approx([expected], abs=0.02)
 
 
 @pytest.mark.parametrize("wrong", [3, None, [1], [None], b"bytes", ["a", b"b"]])
 def test_what_is_no_text_is_refused(classify, wrong):
-    with pytest.raises(DataError, match="Received: (a )?(int|NoneType|bytes)"):
+    with pytest.raises(DataError, match=r"Received: (a )?(int|NoneType|bytes)"):
         classify(wrong)
 
 
@@ -82,11 +76,10 @@ def test_repr_says_what_is_answered_and_by_what(classify):
 
 
 def test_a_stream_reads_no_further_than_its_chunk(classify):
-    read = []
-    texts = (read.append(n) or "short" for n in range(10_000))
+    texts = iter(["short"] * 10_000)
     stream = classify.stream(texts)
     assert next(stream)[0] == "short"
-    assert len(read) == module._STREAM_TEXTS
+    assert len(list(texts)) == 10_000 - module._STREAM_TEXTS
 
 
 def test_long_texts_make_short_chunks():

@@ -14,6 +14,7 @@ from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, DataError, FolderError, LabelError, TrainingError
 from albatross.modeling.model import AlbertWithHeads
 from albatross.pipelines.pipeline import load
+from albatross.report import file_digest
 from albatross.training import finetune as module
 from albatross.training.finetune import ExampleBatches, finetune, head_losses, limit_records
 
@@ -108,8 +109,8 @@ def test_transformers_opens_the_folder_and_answers_alike(finetuned, reviews):
 def test_run_json_names_data_and_settings(finetuned, train_file, pretrained):
     run = read(finetuned / "run.json")
     assert (run["verb"], run["settings"]["epochs"], run["progress"]["step"]) == ("finetune", 60, 60)
-    assert run["data"]["train"] == module.file_digest(train_file)
-    assert run["data"]["model"] == module.file_digest(pretrained / "model.safetensors")
+    assert run["data"]["train"] == file_digest(train_file)
+    assert run["data"]["model"] == file_digest(pretrained / "model.safetensors")
     assert run["data"]["train_records"] == run["metrics"]["records"] == 32
 
 
@@ -150,11 +151,14 @@ def test_from_scratch_takes_no_weights(short, pretrained, tmp_path):
     assert float((firsts[1] - expected).abs().max()) > 0.01
 
 
-def test_a_finetuned_model_may_learn_other_labels(finetuned, short, tmp_path):
+def test_a_finetuned_model_may_learn_other_labels(finetuned, short, tmp_path, copy_of, change_json):
+    source = copy_of(finetuned)
+    change_json(source / "config.json", num_labels=2)
     topics = tmp_path / "topics.jsonl"
     rows = [{"text": f"about {n}", "label": n} for n in ("films", "meals", "hotels")]
     topics.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    finetune(replace(short, model=finetuned, train=topics, epochs=0.1))
+    finetune(replace(short, model=source, train=topics, epochs=0.1))
+    assert TransformersAlbert.from_pretrained(short.out).config.num_labels == 3
     assert load(short.out)("about films").probabilities.keys() == {"films", "hotels", "meals"}
 
 
@@ -171,7 +175,7 @@ def test_unknown_labels_of_dev_are_found_before_the_training(short, tmp_path):
     dev = tmp_path / "dev.tsv"
     dev.write_text("text\tlabel\nso so\tneutral\n", encoding="utf-8")
     with pytest.raises(LabelError, match="Received: 'neutral'"):
-        finetune(replace(short, dev=dev))
+        finetune(replace(short, dev=dev, save_minutes=0.0))
     assert not short.out.exists()
 
 
@@ -216,12 +220,7 @@ def test_records_may_move_between_the_parts_of_a_run(interrupted, tmp_path):
     assert finetune(replace(interrupted, train=moved)) == interrupted.out
 
 
-def test_a_vocabulary_in_tokenizer_json_alone_is_refused(short, pretrained, copy_of):
-    tokenizers = pytest.importorskip("tokenizers")
-    model = copy_of(pretrained)
-    (model / "spiece.model").unlink()
-    pieces = {name: i for i, name in enumerate(("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"))}
-    vocabulary = tokenizers.Tokenizer(tokenizers.models.WordLevel(pieces, unk_token="<unk>"))
-    vocabulary.save(str(model / "tokenizer.json"))
+def test_a_vocabulary_in_tokenizer_json_alone_is_refused(short, pretrained, with_tokenizer_json):
+    model = with_tokenizer_json(pretrained)
     with pytest.raises(FolderError, match=r"needs a folder with `spiece\.model`"):
         finetune(replace(short, model=model))

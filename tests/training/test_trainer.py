@@ -64,11 +64,15 @@ def test_biases_and_norms_are_not_decayed():
     assert both == {id(p) for p in model.parameters()}
 
 
-def test_rates_of_the_log_are_those_of_the_schedule():
+def test_rates_are_those_of_the_schedule():
+    rates: list[float] = []
     one = trainer()
+    one.optimizer.register_step_pre_hook(
+        lambda *_: rates.extend({group["lr"] for group in one.optimizer.param_groups})
+    )
     one.run()
-    rates = [entry["learning_rate"] for entry in one.progression.log]
     assert rates == pytest.approx([0.05, 0.1, 0.1, 0.075, 0.05, 0.025])
+    assert [entry["learning_rate"] for entry in one.progression.log] == pytest.approx(rates)
 
 
 def test_gradients_are_clipped_before_the_step():
@@ -83,8 +87,13 @@ def test_gradients_are_clipped_before_the_step():
 
 
 def test_every_batch_is_taken_once_and_in_order():
-    seen = []
-    one = trainer(lambda batch, loss: seen.append(int(batch.input_ids[0])) or loss)
+    seen: list[int] = []
+
+    def watching(batch, loss):
+        seen.append(int(batch.input_ids[0]))
+        return loss
+
+    one = trainer(watching)
     one.run()
     assert seen == list(range(6))
     assert one.progression.tokens == sum(range(1, 7))
@@ -103,6 +112,17 @@ def test_dropout_is_drawn_from_seed_and_step_alone():
     assert not torch.equal(weights(other), ends[0])
 
 
+def test_every_step_has_draws_of_its_own():
+    draws: list[float] = []
+
+    def drawing(batch, loss):
+        draws.append(float(torch.rand(())))
+        return loss
+
+    trainer(drawing).run()
+    assert len(set(draws)) == 6
+
+
 def test_global_random_state_is_left_alone():
     one = trainer()
     before = torch.random.get_rng_state()
@@ -115,7 +135,7 @@ def test_global_random_state_is_left_alone():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(value):
-    saves = []
+    saves: list[Trainer] = []
     broken = {3: value}
     one = trainer(
         lambda batch, loss: {"loss": loss["loss"] * broken.get(int(batch.input_ids[0]), 1)}, saves
@@ -128,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(value):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_step_and_saves(number):
-    saves = []
+    saves: list[Trainer] = []
 
     def interrupting(batch, loss):
         if int(batch.input_ids[0]) == 2:
@@ -148,7 +168,8 @@ def test_signals_are_answered_as_before_when_the_run_ends():
 
 
 def test_state_is_saved_by_the_clock():
-    often, never = [], []
+    often: list[Trainer] = []
+    never: list[Trainer] = []
     trainer(saves=often, save_every_seconds=0.0).run()
     trainer(saves=never, save_every_seconds=60.0).run()
     assert (len(often), len(never)) == (6, 0)

@@ -62,7 +62,7 @@ class TorchEngine:
         """Return the layout of a batch, made once for all its depths."""
         if self._layout_of is None or not np.array_equal(self._layout_of[0], cu_seqlens):
             layout = PackedLayout.from_cu_seqlens(cu_seqlens, self._device)
-            self._layout_of = (cu_seqlens, layout)
+            self._layout_of = (cu_seqlens.copy(), layout)
         return self._layout_of[1]
 
     @property

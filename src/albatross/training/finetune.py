@@ -144,9 +144,8 @@ def _model(
     source: Path, config: AlbertConfig, settings: FinetuneSettings, task: ClassificationTask
 ) -> AlbertWithHeads:
     """Open the encoder under a new head, or make all of it anew when asked to."""
-    # Keys of an earlier head; the new one's come with the folder.
-    earlier = {"num_labels", "id2label", "label2id", "problem_type"}
-    extra = {key: value for key, value in config.extra.items() if key not in earlier}
+    # Of an earlier head; transformers would believe it before the new labels.
+    extra = {key: value for key, value in config.extra.items() if key != "num_labels"}
     config = replace(config, extra=extra)
     if settings.from_scratch:
         return AlbertWithHeads(config, heads=task.heads, seed=settings.seed)

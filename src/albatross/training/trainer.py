@@ -30,6 +30,16 @@ from albatross.rng import stream
 from albatross.training.schedules import linear_schedule
 
 STATE_TENSORS, STATE = "optimizer.safetensors", "state.json"
+# Whatever reading a damaged state, or that of another model, raises.
+_STATE_ERRORS = (
+    AttributeError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
 Position = tuple[int, int]
 """Where in the data a run is: (epoch, index)."""
 Losses = dict[str, Tensor]
@@ -188,10 +198,7 @@ class Trainer:
                     if f"{key}:{name}" in tensors
                 }
             self.progression = Progression(**{**values, "position": tuple(values["position"])})
-        except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(RuntimeError, SafetensorError),
-        ) as error:
+        except _STATE_ERRORS as error:
             raise FolderError(
                 f"`{folder.name}` must hold the state of this run. Received: {str(folder)!r}:"
                 f" {error!r}. Remove {str(folder.parent)!r} to start anew."

@@ -1,0 +1,58 @@
+import hashlib
+import json
+
+from albatross.report import file_digest, model_card, run_record
+
+CONFIG = {
+    "hidden_size": 128,
+    "num_hidden_layers": 4,
+    "cross_layer_sharing": "all",
+    "embedding_size": 64,
+    "vocab_size": 8_192,
+}
+
+
+def record(verb="finetune", metrics=None):
+    return run_record(
+        verb,
+        {"name": "reviews", "seed": 3},
+        data={"train": {"file": "t.tsv", "sha256": "0"}},
+        metrics={"accuracy": 0.91234, "records": 872} if metrics is None else metrics,
+        progress={"step": 1_200, "tokens": 34_567, "seconds": 90.0},
+    )
+
+
+def test_a_record_is_json_and_names_the_versions():
+    found = json.loads(json.dumps(record()))
+    assert (found["verb"], found["settings"]["seed"]) == ("finetune", 3)
+    assert found["versions"]["numpy"].count(".") >= 1
+    assert found["versions"].keys() >= {"albatross", "python", "torch", "onnxruntime"}
+
+
+def test_a_card_says_what_was_done_and_measured():
+    lines = model_card(record(), CONFIG).splitlines()
+    assert lines[0] == lines[3] == "---"
+    assert "pipeline_tag: text-classification" in lines
+    assert "# reviews" in lines
+    assert "| accuracy | 0.9123 |" in lines
+    assert "| records | 872 |" in lines
+    assert any("1,200 steps over 34,567 tokens in 1.5 minutes" in line for line in lines)
+
+
+def test_a_card_without_figures_says_so():
+    card = model_card(record("pretrain", metrics={}), CONFIG)
+    assert "\nNot measured.\n" in card
+    assert "pipeline_tag: fill-mask" in card
+
+
+def test_cards_of_real_runs_name_their_shape(pretrained, finetuned):
+    assert "# albatross-tiny" in (pretrained / "README.md").read_text()
+    card = (finetuned / "README.md").read_text()
+    assert "hidden size 128, 4 layers that share weights (`all`)" in card
+    assert "| accuracy | 1.0000 |" in card
+
+
+def test_a_digest_is_of_the_content(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    expected = {"file": "a.txt", "sha256": hashlib.sha256(b"abc").hexdigest()}
+    assert file_digest(tmp_path / "a.txt") == expected
