@@ -163,3 +163,19 @@ def test_a_missing_tokenizer_is_named(corpus, tmp_path):
     settings = BuildShardsSettings((corpus, tmp_path / "out"), tokenizer=tmp_path / "nowhere")
     with pytest.raises(FolderError, match="nowhere"):
         build_shards(settings)
+
+
+@pytest.mark.parametrize("foreign", ["run.json", "notes.txt"])
+def test_no_verb_writes_over_a_folder_of_another_kind(tmp_path: Path, foreign: str) -> None:
+    corpus, out = tmp_path / "corpus.txt", tmp_path / "out"
+    corpus.write_text("One sentence.\n", encoding="utf-8")
+    out.mkdir()
+    (out / foreign).write_text("{}", encoding="utf-8")
+    (out / "spiece.model").write_text("kept", encoding="utf-8")
+    for verb, settings in (
+        (train_tokenizer, TrainTokenizerSettings(paths=(corpus, out), vocab_size=20)),
+        (build_shards, BuildShardsSettings(paths=(corpus, out), tokenizer=out)),
+    ):
+        with pytest.raises(FolderError, match="another"):
+            verb(settings)  # type: ignore[operator]
+    assert (out / "spiece.model").read_text(encoding="utf-8") == "kept"

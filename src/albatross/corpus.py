@@ -9,7 +9,8 @@ from pathlib import Path
 
 from albatross.atomic import writing
 from albatross.data.documents import corpus_files, read_documents, total_bytes
-from albatross.data.shards import write_shards
+from albatross.data.shards import INDEX, write_shards
+from albatross.errors import FolderError
 from albatross.progress import Progress
 from albatross.settings import BuildShardsSettings, TrainTokenizerSettings
 from albatross.tokenizer.normalization import Normalizer
@@ -23,7 +24,9 @@ def train_tokenizer(settings: TrainTokenizerSettings) -> Path:
     Raises:
         DataError: the corpus cannot be read.
         TokenizerError: it is too small for the vocabulary.
+        FolderError: the output's place is taken.
     """
+    _check_place(settings.out, "spiece.model", "tokenizer")
     files = corpus_files(settings.corpus)
     with writing(settings.out) as folder:
         with ExitStack() as after_reading:
@@ -48,6 +51,7 @@ def build_shards(settings: BuildShardsSettings) -> Path:
         DataError: the corpus cannot be read, or holds no text.
         FolderError: no tokenizer folder, or the output's place is taken.
     """
+    _check_place(settings.out, INDEX, "shard")
     files = corpus_files(settings.corpus)
     tokenizer = UnigramTokenizer.from_folder(settings.tokenizer)
     threads = settings.threads or os.cpu_count() or 1
@@ -69,6 +73,19 @@ def build_shards(settings: BuildShardsSettings) -> Path:
         )
         tokenizer.save(folder)
     return settings.out
+
+
+def _check_place(out: Path, mark: str, kind: str) -> None:
+    """Refuse to write over a folder of ours that is of another kind, such as a trained model."""
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    others = names & {"run.json", INDEX, "spiece.model"} - {mark}
+    if kind == "shard":
+        others -= {"spiece.model"}  # a shard folder holds its tokenizer too
+    if names and (mark not in names or others):
+        raise FolderError(
+            f"A {kind} folder must not take the place of another folder. Received: {str(out)!r},"
+            f" which holds {sorted(others or names)[0]!r}. Name another folder."
+        )
 
 
 def _sentences(files: Sequence[Path], after_reading: ExitStack) -> Iterator[str]:
