@@ -9,6 +9,7 @@ order, so that a slow minute of the machine hits all of them; the table shows me
 """
 
 import argparse
+import gc
 import gzip
 import lzma
 import os
@@ -59,16 +60,23 @@ def fast_tokenizer(model: Path) -> Callable[..., dict[str, object]]:
 
 
 def measure(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each run; the first round warms up and is not counted."""
+    """Return the median seconds of each run; the first round warms up and is not counted.
+
+    The garbage of one run is collected before the next is timed, as `timeit` does.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for round_number in range(rounds + 1):
         order = sorted(runs)
         random.Random(round_number).shuffle(order)
         for name in order:
+            gc.collect()
+            gc.disable()
             start = time.perf_counter()
             runs[name]()
+            taken = time.perf_counter() - start
+            gc.enable()
             if round_number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 

@@ -137,7 +137,7 @@ def _pretrain(out: Path) -> str:
         out / "shards",
         folder,
         variant="albatross-tiny",
-        steps=800,
+        steps=1_000,
         batch_tokens=1_024,
         max_length=64,
         learning_rate=1e-3,
@@ -160,7 +160,7 @@ def _finetune(train: Path, out: Path) -> str:
 
     folder = out / "finetuned"
     settings = FinetuneSettings(
-        out / "pretrained", folder, train=train, name="reviews", epochs=6, learning_rate=5e-4
+        out / "pretrained", folder, train=train, name="reviews", epochs=8, learning_rate=5e-4
     )
     finetune(settings)
     log = read_json(folder / "log.json")["steps"]

@@ -79,6 +79,8 @@ def pretrain(settings: PretrainSettings) -> Path:
     def losses(batch: PackedBatch) -> Losses:
         return pretraining_losses(model, batch)
 
+    if shards.held_out:  # too little text for a sample is refused before training, not after
+        _source(shards.held_out, tokenizer, settings).plan(0)
     source = _source(shards.train, tokenizer, settings)
     batches = PretrainingBatches(source, settings.batch_tokens)
     trainer = workspace.train(model, losses, batches, settings.steps)
