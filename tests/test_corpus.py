@@ -172,10 +172,8 @@ def test_no_verb_writes_over_a_folder_of_another_kind(tmp_path: Path, foreign: s
     out.mkdir()
     (out / foreign).write_text("{}", encoding="utf-8")
     (out / "spiece.model").write_text("kept", encoding="utf-8")
-    for verb, settings in (
-        (train_tokenizer, TrainTokenizerSettings(paths=(corpus, out), vocab_size=20)),
-        (build_shards, BuildShardsSettings(paths=(corpus, out), tokenizer=out)),
-    ):
-        with pytest.raises(FolderError, match="another"):
-            verb(settings)  # type: ignore[operator]
+    with pytest.raises(FolderError, match="another"):
+        train_tokenizer(TrainTokenizerSettings(paths=(corpus, out), vocab_size=20))
+    with pytest.raises(FolderError, match="another"):
+        build_shards(BuildShardsSettings(paths=(corpus, out), tokenizer=out))
     assert (out / "spiece.model").read_text(encoding="utf-8") == "kept"
