@@ -31,7 +31,7 @@ from albatross.tokenizer.normalization import Normalizer, checked_texts
 MODEL_FILE = "spiece.model"
 CONFIG_FILE = "tokenizer_config.json"
 # Texts that a thread takes at a time: enough to hide the hand-over, few enough to share out.
-_CHUNK = 256
+_CHUNK = 1_024
 SPECIAL_TOKENS = {
     "bos_token": "[CLS]",
     "cls_token": "[CLS]",
