@@ -377,22 +377,23 @@ def model_cost(
     per_layer += 2 * sequence_length * hidden
     flops = 2 * (config.depth * per_layer + (parameters["projection"] and embedding * hidden))
     tokens = sequence_length * batch_size
-    activations = _activation_values(config, sequence_length, activation_checkpointing) * tokens
+    activations = _activation_values(config, activation_checkpointing) * tokens
     training_bytes = 4 * (4 * sum(parameters.values()) + activations)
     return ModelCost(parameters, flops, training_bytes)
 
 
-def _activation_values(config: AlbertConfig, length: int, checkpointing: bool) -> int:
-    """Return the values kept per token for the backward pass.
+def _activation_values(config: AlbertConfig, checkpointing: bool) -> int:
+    """Return the values per token that the backward pass keeps, and needs at its peak beside them.
 
     They, not the weights, fill the memory. A layer keeps its input, query, key, value, attended
     values, the two normalised sums with their inputs, and the feed-forward block before and after
-    its activation; SDPA keeps no attention matrix. The MLM logits and their gradient are counted
-    for 15 % of the tokens.
+    its activation; SDPA keeps no attention matrix. While one layer is gone back through, as much
+    again is alive, and a second copy of the wide block. The MLM logits, their softmax and the
+    gradients of both are counted for 15 % of the tokens. `benchmarks/training_memory.py` compares.
     """
     layer = 8 * config.hidden_size + 2 * config.intermediate_size
-    logits = 2 * config.vocab_size * 15 // 100
+    backward = 8 * config.hidden_size + 4 * config.intermediate_size
+    logits = 4 * config.vocab_size * 15 // 100
     ends = 3 * config.embedding_size + config.hidden_size
-    if checkpointing:
-        return config.depth * config.hidden_size + layer + logits + ends
-    return config.depth * layer + logits + ends
+    kept = config.depth * config.hidden_size + layer if checkpointing else config.depth * layer
+    return kept + backward + logits + ends
