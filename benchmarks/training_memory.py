@@ -13,7 +13,8 @@ import resource
 import subprocess
 import sys
 
-from albatross.config import model_cost, variant
+from albatross.config import variant
+from albatross.costs import model_cost
 
 
 def main() -> None:

@@ -37,13 +37,16 @@ ROOMS_BY_FLOOR = {
     5: "engine conversion corpus",
     4: "modeling tasks",
     3: "data checkpoints rehearsal",
-    2: "config settings tokenizer energy report",
+    2: "config costs settings tokenizer energy report",
     1: "atomic rng metrics progress rules",
     0: "errors",
 }
 FLOORS = {room: floor for floor, rooms in ROOMS_BY_FLOOR.items() for room in rooms.split()}
-# Neighbours who may meet: the settings name fields of the config, and the roof is one flat.
-OPEN_DOORS = {("settings", "config"), ("__main__", "cli"), ("__init__", "cli"), ("cli", "__init__")}
+# Neighbours who may meet: settings and costs read the config, and the roof is one flat.
+OPEN_DOORS = {
+    *(("settings", "config"), ("costs", "config")),
+    *(("__main__", "cli"), ("__init__", "cli"), ("cli", "__init__")),
+}
 TORCH_ROOMS = {"modeling", "training", "analysis"}
 TORCH_FILES = {"albatross.engine.torch_engine"}
 NAMES_WITHOUT_A_SUBJECT = {"utils", "common", "helpers", "misc", "base"}

@@ -10,11 +10,10 @@ from albatross.checkpoints.model_folder import WEIGHTS, read_config, read_weight
 from albatross.config import (
     VARIANTS,
     AlbertConfig,
-    ModelCost,
-    model_cost,
     unshared,
     variant,
 )
+from albatross.costs import ModelCost, model_cost
 from albatross.engine.open import find_model
 from albatross.settings import InfoSettings
 

@@ -9,7 +9,8 @@ from albatross.checkpoints.huggingface import (
     masked_lm_shapes,
     sentence_order_shapes,
 )
-from albatross.config import VARIANTS, HeadSpec, model_cost, unshared, variant
+from albatross.config import VARIANTS, HeadSpec, unshared, variant
+from albatross.costs import model_cost
 from albatross.errors import ConfigError
 from albatross.modeling.attention import AlbertAttention
 from albatross.modeling.model import AlbertForPreTraining, AlbertModel, AlbertWithHeads

@@ -1,0 +1,81 @@
+"""What a configuration costs: parameters, bytes, FLOPs and training memory, without any tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from albatross.config import AlbertConfig
+
+BYTES_PER_VALUE = {"float32": 4, "float16": 2, "int8": 1}
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What a configuration costs, counted part by part.
+
+    `parameters` is keyed by part: embeddings, projection, attention, feed_forward, pooler, heads.
+    """
+
+    parameters: Mapping[str, int]
+    flops_per_token: int
+    """Multiplications and additions of one forward pass, divided by the tokens of one sequence."""
+    training_bytes: int
+    """Weights, gradients, two Adam moments and what the backward pass needs kept, in fp32."""
+
+    @property
+    def encoder_parameters(self) -> int:
+        """All parameters but the pre-training heads: what `AlbertModel` with its pooler holds."""
+        return sum(self.parameters.values()) - self.parameters["heads"]
+
+    def file_bytes(self, dtype: str) -> int:
+        """Return the bytes of the encoder's weights in float32, float16 or int8."""
+        return self.encoder_parameters * BYTES_PER_VALUE[dtype]
+
+
+def model_cost(
+    config: AlbertConfig,
+    *,
+    sequence_length: int = 128,
+    batch_size: int = 32,
+    activation_checkpointing: bool = False,
+) -> ModelCost:
+    """Count parameters, FLOPs and training memory of a configuration."""
+    hidden, embedding = config.hidden_size, config.embedding_size
+    tables = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
+    inner = config.inner_group_num
+    attention = 4 * (hidden * hidden + hidden) + 2 * hidden
+    feed_forward = 2 * hidden * config.intermediate_size + config.intermediate_size + 3 * hidden
+    mlm_head = hidden * embedding + 3 * embedding + config.vocab_size
+    parameters = {
+        "embeddings": tables * embedding + 2 * embedding,
+        "projection": (embedding * hidden + hidden) if config.embedding_projection else 0,
+        "attention": config.num_attention_groups * inner * attention,
+        "feed_forward": config.num_ffn_groups * inner * feed_forward,
+        "pooler": hidden * hidden + hidden,
+        "heads": mlm_head + 2 * hidden + 2,
+    }
+    per_layer = 4 * hidden * hidden + 2 * hidden * config.intermediate_size
+    per_layer += 2 * sequence_length * hidden
+    flops = 2 * (config.depth * per_layer + (parameters["projection"] and embedding * hidden))
+    tokens = sequence_length * batch_size
+    activations = _activation_values(config, activation_checkpointing) * tokens
+    training_bytes = 4 * (4 * sum(parameters.values()) + activations)
+    return ModelCost(parameters, flops, training_bytes)
+
+
+def _activation_values(config: AlbertConfig, checkpointing: bool) -> int:
+    """Return the values per token that the backward pass keeps, and needs at its peak beside them.
+
+    They, not the weights, fill the memory. A layer keeps its input, query, key, value, attended
+    values, the two normalised sums with their inputs, and the feed-forward block before and after
+    its activation; SDPA keeps no attention matrix. While one layer is gone back through, as much
+    again is alive, and a second copy of the wide block. The MLM logits, their softmax and the
+    gradients of both are counted for 15 % of the tokens. `benchmarks/training_memory.py` compares.
+    """
+    layer = 8 * config.hidden_size + 2 * config.intermediate_size
+    backward = 8 * config.hidden_size + 4 * config.intermediate_size
+    logits = 4 * config.vocab_size * 15 // 100
+    ends = 3 * config.embedding_size + config.hidden_size
+    kept = config.depth * config.hidden_size + layer if checkpointing else config.depth * layer
+    return kept + backward + logits + ends
