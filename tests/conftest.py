@@ -1,9 +1,7 @@
 """One small model for all tests: composed text, a ready vocabulary, seconds of training."""
 
 import json
-import resource
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -139,16 +137,3 @@ def with_tokenizer_json(copy_of):
         return changed
 
     return change
-
-
-@pytest.fixture
-def seconds_of():
-    """Runs a process; gives its processor time, which others on the machine do not stretch."""
-
-    def run(command, **options):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, check=True, **options)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
-
-    return run

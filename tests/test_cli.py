@@ -78,15 +78,14 @@ def test_help_names_the_paths(verb, paths, capsys):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["--version"]])
-def test_help_brings_neither_torch_nor_numpy_and_is_quick(words, seconds_of):
+def test_help_brings_neither_torch_nor_numpy(words):
     code = (
         "import sys\nfrom albatross.cli import main\n"
         f"try:\n    main({words!r})\nexcept SystemExit:\n    pass\n"
         "print(sorted({'torch', 'numpy', 'onnxruntime', 'sentencepiece'} & sys.modules.keys()))"
     )
-    seconds, done = seconds_of([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert seconds < 0.6  # 0.03 to 0.2 s where nothing else runs
 
 
 # === Words to settings ===
