@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import transformers
 
@@ -35,7 +36,7 @@ def read_lines(path: Path, count: int) -> list[str]:
         return list(islice((line.rstrip("\n") for line in file if line.strip()), count))
 
 
-def contestants(model: Path, lines: list[str]) -> dict[str, Callable[[], object]]:
+def contestants(model: Path, lines: list[str]) -> dict[str, Callable[[], list[list[int]]]]:
     ours = UnigramTokenizer.from_file(model)
     rival = fast_tokenizer(model)
     return {
@@ -50,7 +51,7 @@ def contestants(model: Path, lines: list[str]) -> dict[str, Callable[[], object]
     }
 
 
-def fast_tokenizer(model: Path) -> Callable[..., dict[str, object]]:
+def fast_tokenizer(model: Path) -> Callable[..., dict[str, Any]]:
     """Build the rival from a folder that holds the spiece.model alone."""
     transformers.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +60,7 @@ def fast_tokenizer(model: Path) -> Callable[..., dict[str, object]]:
         return kind.from_pretrained(folder)
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def measure(runs: dict[str, Callable[[], list[list[int]]]], rounds: int) -> dict[str, float]:
     """Return the median seconds of each run; the first round warms up and is not counted.
 
     The garbage of one run is collected before the next is timed, as `timeit` does.
@@ -89,7 +90,8 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = read_lines(arguments.file, arguments.lines)
     megabytes = sum(len(line.encode()) for line in lines) / 1e6
-    medians = measure(contestants(arguments.model, lines), arguments.rounds)
+    runs = contestants(arguments.model, lines)
+    medians = measure(runs, arguments.rounds)
     print(
         f"{len(lines)} lines, {megabytes:.2f} MB, {os.cpu_count()} cores, median of"
         f" {arguments.rounds} rounds, transformers {transformers.__version__}"
@@ -97,6 +99,9 @@ def main() -> None:
     print(f"{'':30} {'MB/s':>7} {'ratio':>7}")
     for name, seconds in medians.items():
         print(f"{name:30} {megabytes / seconds:7.2f} {medians[RIVAL] / seconds:7.2f}")
+    pairs = list(zip(runs[OURS](), runs[RIVAL](), strict=True))
+    differing = sum(ours != theirs for ours, theirs in pairs) / len(pairs)
+    print(f"lines with other ids from transformers fast: {100 * differing:.0f} %")
 
 
 if __name__ == "__main__":
