@@ -133,10 +133,15 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON object for people to read, in one step."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    draft = path.with_name(f".{path.name}.writing")
+    # What UTF-8 cannot hold, such as half of a surrogate pair in a path, JSON can: \udc80.
+    write_file(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
-        # What UTF-8 cannot hold, such as half of a surrogate pair in a path, JSON can: \udc80.
-        draft.write_bytes(text.encode("utf-8", "backslashreplace"))
+        draft.write_bytes(content)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

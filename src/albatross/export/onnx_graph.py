@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
+from albatross.atomic import write_file
 from albatross.config import AlbertConfig, HeadSpec
 from albatross.engine.onnx_engine import (
     EMBED_FILE,
@@ -64,7 +64,7 @@ def write_step_graphs(folder: Path, config: AlbertConfig, heads: Mapping[str, He
         if name not in graphs:
             graphs[name] = _layer_graph(weights, config, layer_weights(config, depth))
     for name, model in graphs.items():
-        _replace(folder / name, model.SerializeToString())
+        write_file(folder / name, model.SerializeToString())
 
 
 # === Graphs ===
@@ -285,13 +285,3 @@ class _Weights:
         tensor.external_data.add(key="offset", value=str(stored.begin))
         tensor.external_data.add(key="length", value=str(stored.end - stored.begin))
         return tensor
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

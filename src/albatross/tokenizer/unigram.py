@@ -1,9 +1,9 @@
 """ALBERT's tokenizer: normalisation, a SentencePiece model, the rule for digits before a comma.
 
 Ids are Google's, as the slow `AlbertTokenizer` of transformers 4.57.6 gives them. The fast
-tokenizers of 4.57.6 and 5.23 differ on 45 % of 4,000 lines of Wikipedia: made from the same
-`spiece.model`, they put a word mark on the piece after `(`, `"` or `-`, which the published models
-never saw in pre-training.
+tokenizers of 4.57.6 and 5.23 differ, the latter on 45 % of 4,000 lines of Wikipedia: made from the
+same `spiece.model`, they put a word mark on the piece after `(`, `"` or `-`, which the published
+models never saw in pre-training.
 
 Special pieces written out in a text (`[MASK]`, `<pad>`) are plain text here; their ids come from
 `mask_id` and the like, so that no text can forge them.
@@ -24,6 +24,7 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
+from albatross.atomic import write_file
 from albatross.errors import DataError, FolderError, TokenizerError
 from albatross.tokenizer.alignment import WORD_MARK, Span, divide_span, original_spans, text_spans
 from albatross.tokenizer.normalization import Normalizer, checked_texts
@@ -112,8 +113,8 @@ class UnigramTokenizer:
         target = Path(folder)
         try:
             target.mkdir(parents=True, exist_ok=True)
-            _write(target / MODEL_FILE, self.model)
-            _write(target / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
+            write_file(target / MODEL_FILE, self.model)
+            write_file(target / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
         except OSError as error:
             raise FolderError(
                 f"A tokenizer folder must be writable. Received: {str(folder)!r}"
@@ -303,12 +304,3 @@ def _read_normalizer(path: Path) -> Normalizer:
             f" {str(path)!r}. Correct the file."
         )
     return Normalizer(**switches)
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
