@@ -8,12 +8,9 @@ import pytest
 
 from albatross.corpus import build_shards
 from albatross.rehearsal.grammar import compose_documents, compose_reviews
-from albatross.settings import (
-    BuildShardsSettings,
-    ExportSettings,
-    FinetuneSettings,
-    PretrainSettings,
-)
+from albatross.settings.answering import ExportSettings
+from albatross.settings.corpus import BuildShardsSettings
+from albatross.settings.training import FinetuneSettings, PretrainSettings
 from albatross.tokenizer.unigram import UnigramTokenizer
 
 VOCABULARY = Path(__file__).parent / "tokenizer" / "tiny.model"

@@ -10,7 +10,7 @@ from albatross.corpus import build_shards, train_tokenizer
 from albatross.data.segments import SamplePlan, SampleRule
 from albatross.data.shards import Shard, ShardFolder
 from albatross.errors import DataError, FolderError, TokenizerError
-from albatross.settings import BuildShardsSettings, TrainTokenizerSettings
+from albatross.settings.corpus import BuildShardsSettings, TrainTokenizerSettings
 from albatross.tokenizer.unigram import UnigramTokenizer
 
 TINY = Path(__file__).parent / "tokenizer" / "tiny.model"

@@ -7,7 +7,7 @@ from albatross.cli import main
 from albatross.errors import DataError, FolderError, LabelError
 from albatross.evaluation import evaluate
 from albatross.pipelines.pipeline import load
-from albatross.settings import EvaluateSettings
+from albatross.settings.answering import EvaluateSettings
 
 
 def write(path, text):

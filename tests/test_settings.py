@@ -8,15 +8,10 @@ import pytest
 from albatross import settings as module
 from albatross.errors import ConfigError
 from albatross.rules import LIMITS
-from albatross.settings import (
-    FinetuneSettings,
-    InfoSettings,
-    PredictSettings,
-    PretrainSettings,
-    Settings,
-    TrainTokenizerSettings,
-    read_recipe,
-)
+from albatross.settings.answering import InfoSettings, PredictSettings
+from albatross.settings.corpus import TrainTokenizerSettings
+from albatross.settings.settings import Settings, read_recipe
+from albatross.settings.training import FinetuneSettings, PretrainSettings
 
 
 def every_settings():

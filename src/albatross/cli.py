@@ -34,7 +34,7 @@ class Verb:
     function: str
     """Where the function lives, as `module:name`."""
     settings: str
-    """Its settings' class in `albatross.settings`."""
+    """Its settings' class, likewise."""
     summary: str
     """One line for the list of verbs."""
     following: str = ""
@@ -44,46 +44,66 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "train-tokenizer": Verb(
         "albatross.corpus:train_tokenizer",
-        "TrainTokenizerSettings",
+        "albatross.settings.corpus:TrainTokenizerSettings",
         "text -> a vocabulary",
         "albatross build-shards CORPUS... runs/shards --tokenizer {out}",
     ),
     "build-shards": Verb(
         "albatross.corpus:build_shards",
-        "BuildShardsSettings",
+        "albatross.settings.corpus:BuildShardsSettings",
         "text -> tokenised shards",
         "albatross pretrain {out} runs/pretrained --variant albatross-tiny",
     ),
     "pretrain": Verb(
         "albatross.training.pretrain:pretrain",
-        "PretrainSettings",
+        "albatross.settings.training:PretrainSettings",
         "shards -> a pre-trained model folder",
         "albatross finetune {out} runs/finetuned --train train.tsv --dev dev.tsv",
     ),
     "finetune": Verb(
         "albatross.training.finetune:finetune",
-        "FinetuneSettings",
+        "albatross.settings.training:FinetuneSettings",
         "model folder + records -> a model folder",
         "albatross evaluate {out} dev.tsv",
     ),
     "evaluate": Verb(
         "albatross.evaluation:evaluate",
-        "EvaluateSettings",
+        "albatross.settings.answering:EvaluateSettings",
         "model folder + records -> a report",
     ),
     "predict": Verb(
         "albatross.pipelines.pipeline:predict",
-        "PredictSettings",
+        "albatross.settings.answering:PredictSettings",
         "model folder + text -> answers",
     ),
     "export": Verb(
         "albatross.export.folder:export",
-        "ExportSettings",
+        "albatross.settings.answering:ExportSettings",
         "model folder -> a folder that needs no torch",
         'albatross predict {out} "Some text."',
     ),
-    "info": Verb("albatross.info:info", "InfoSettings", "what a variant or folder is and costs"),
-    "demo": Verb("albatross.demo:demo", "DemoSettings", "the built-in model, then the whole path"),
+    "convert": Verb(
+        "albatross.conversion.convert:convert",
+        "albatross.settings.conversion:ConvertSettings",
+        "any ALBERT or BERT checkpoint -> ours, transformers' or Google's",
+        "albatross info {out}",
+    ),
+    "extend-vocabulary": Verb(
+        "albatross.conversion.vocabulary:extend_vocabulary",
+        "albatross.settings.conversion:ExtendVocabularySettings",
+        "model folder + words -> a model folder that has a piece for each",
+        "albatross finetune {out} runs/finetuned --train train.tsv --dev dev.tsv",
+    ),
+    "info": Verb(
+        "albatross.info:info",
+        "albatross.settings.answering:InfoSettings",
+        "what a variant or folder is and costs",
+    ),
+    "demo": Verb(
+        "albatross.demo:demo",
+        "albatross.settings.answering:DemoSettings",
+        "the built-in model, then the whole path",
+    ),
 }
 
 
@@ -137,7 +157,8 @@ def import_home(module: str) -> ModuleType:
 
 def settings_of(verb: str) -> Any:
     """Return a verb's settings class."""
-    return getattr(import_module("albatross.settings"), VERBS[verb].settings)
+    module, name = VERBS[verb].settings.split(":")
+    return getattr(import_module(module), name)
 
 
 def python_function(name: str) -> Any:
@@ -147,7 +168,7 @@ def python_function(name: str) -> Any:
 
     def call(*values: Any, **options: Any) -> Any:
         if options.get("recipe") is not None:
-            from albatross.settings import read_recipe
+            from albatross.settings.settings import read_recipe
 
             options = {**read_recipe(Path(options["recipe"]), settings), **options}
         return function_of(verb)(settings(*values, **options))
@@ -204,15 +225,13 @@ def _run(words: Sequence[str]) -> int:
     result = function_of(verb)(settings)
     if isinstance(result, Path):
         print(f"Wrote {result}")
-        if VERBS[verb].following:
-            print(
-                f"Next: {VERBS[verb].following.format(out=shlex.quote(str(result)))}",
-                file=sys.stderr,
-            )
     elif getattr(settings, "json", False):
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     elif result is not None:
         print(result)
+    if VERBS[verb].following:
+        out = shlex.quote(str(settings.out))
+        print(f"Next: {VERBS[verb].following.format(out=out)}", file=sys.stderr)
     return 0
 
 
@@ -256,7 +275,7 @@ def _defaults(settings: Any, words: Sequence[str]) -> dict[str, Any]:
     """Return the fields' defaults, with the values of the recipe that the words name."""
     import tyro
 
-    from albatross.settings import read_recipe
+    from albatross.settings.settings import read_recipe
 
     values = {f.name: tyro.MISSING if f.default is MISSING else f.default for f in fields(settings)}
     if "recipe" in values:

@@ -12,7 +12,7 @@ from albatross.data.documents import corpus_files, read_documents, total_bytes
 from albatross.data.shards import INDEX, write_shards
 from albatross.errors import FolderError
 from albatross.progress import Progress
-from albatross.settings import BuildShardsSettings, TrainTokenizerSettings
+from albatross.settings.corpus import BuildShardsSettings, TrainTokenizerSettings
 from albatross.tokenizer.normalization import Normalizer
 from albatross.tokenizer.training import train_unigram
 from albatross.tokenizer.unigram import UnigramTokenizer

@@ -24,14 +24,9 @@ from albatross.errors import MissingDependencyError
 from albatross.evaluation import evaluate
 from albatross.pipelines.pipeline import load
 from albatross.rehearsal.grammar import compose_documents, compose_reviews
-from albatross.settings import (
-    BuildShardsSettings,
-    DemoSettings,
-    EvaluateSettings,
-    FinetuneSettings,
-    PretrainSettings,
-    TrainTokenizerSettings,
-)
+from albatross.settings.answering import DemoSettings, EvaluateSettings
+from albatross.settings.corpus import BuildShardsSettings, TrainTokenizerSettings
+from albatross.settings.training import FinetuneSettings, PretrainSettings
 
 SENTENCES = (
     "A lovely film, and not a minute too long.",

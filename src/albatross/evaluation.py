@@ -12,7 +12,7 @@ from albatross.engine.open import open_model
 from albatross.errors import FolderError
 from albatross.pipelines.pipeline import answer_records
 from albatross.progress import Progress
-from albatross.settings import EvaluateSettings
+from albatross.settings.answering import EvaluateSettings
 from albatross.tasks.classification import ClassificationTask
 
 

@@ -6,7 +6,7 @@ import pytest
 from albatross.errors import DataError
 from albatross.pipelines import pipeline as module
 from albatross.pipelines.pipeline import load, predict, text_lines
-from albatross.settings import PredictSettings
+from albatross.settings.answering import PredictSettings
 
 
 @pytest.fixture(scope="session")

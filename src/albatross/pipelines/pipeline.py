@@ -19,7 +19,7 @@ from albatross.engine.engine import Engine, Outputs, join_outputs, run
 from albatross.engine.open import EngineName, OpenModel, TokenizerName, open_model
 from albatross.errors import DataError
 from albatross.progress import Progress
-from albatross.settings import PredictSettings
+from albatross.settings.answering import PredictSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task import Answer
 

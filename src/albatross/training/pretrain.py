@@ -20,7 +20,7 @@ from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.packed import PackedInputs
 from albatross.report import file_digest
-from albatross.settings import PretrainSettings
+from albatross.settings.training import PretrainSettings
 from albatross.tokenizer.unigram import UnigramTokenizer
 from albatross.training.trainer import Losses, Position
 from albatross.training.workspace import Workspace, check_length, check_place, set_threads

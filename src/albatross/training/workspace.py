@@ -17,7 +17,8 @@ from albatross.data.packing import PackedBatch
 from albatross.errors import ConfigError, FolderError
 from albatross.modeling.pretrained import AlbertPreTrainedModel
 from albatross.report import model_card, run_record
-from albatross.settings import FinetuneSettings, PretrainSettings, Settings
+from albatross.settings.settings import Settings
+from albatross.settings.training import FinetuneSettings, PretrainSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task_file import write_tasks
 from albatross.tokenizer.unigram import UnigramTokenizer

@@ -1,0 +1,108 @@
+"""Settings of the verbs that use a model or look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from albatross.settings.settings import MODEL, OUT, Settings
+
+_TEXT = tyro.conf.arg(metavar="TEXT...", help_behavior_hint="(optional)")
+_FILE = tyro.conf.arg(metavar="FILE")
+_VARIANT_OR_MODEL = tyro.conf.arg(metavar="VARIANT|MODEL", help_behavior_hint="(optional)")
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(Settings):
+    """Score a model on labelled records.
+
+    Example:
+      albatross evaluate runs/sst2 dev.tsv
+    """
+
+    model: Annotated[Positional[Path], MODEL]
+    """A model folder or a built-in name such as sentiment."""
+    records: Annotated[Positional[Path], _FILE]
+    """Records, as for finetune."""
+    engine: Literal["auto", "torch", "onnx"] = "auto"
+    """What computes; `auto` takes ONNX Runtime where the folder has been exported."""
+    report: Path | None = None
+    """Write the figures to this JSON file."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    batch_tokens: int = 4_096
+    """Tokens computed together."""
+
+
+@dataclass(frozen=True)
+class PredictSettings(Settings):
+    """Answer texts with a model.
+
+    Example:
+      albatross predict sentiment "A lovely film." "Two hours I want back."
+    """
+
+    model: Annotated[Positional[Path], MODEL]
+    """A model folder or a built-in name such as sentiment."""
+    texts: Annotated[Positional[tuple[str, ...]], _TEXT] = ()
+    """Texts; with none, lines are read from --file or standard input."""
+    file: Path | None = None
+    """A text file, one text a line."""
+    engine: Literal["auto", "torch", "onnx"] = "auto"
+    """What computes; `auto` takes ONNX Runtime where the folder has been exported."""
+    json: bool = False
+    """Print JSON lines with all probabilities."""
+    batch_tokens: int = 4_096
+    """Tokens computed together."""
+
+
+@dataclass(frozen=True)
+class ExportSettings(Settings):
+    """Write a folder that runs without torch: the layer once, weights once.
+
+    Example:
+      albatross export runs/sst2 runs/sst2-edge --dtype float16
+    """
+
+    model: Annotated[Positional[Path], MODEL]
+    """A fine-tuned model folder."""
+    out: Annotated[Positional[Path], OUT]
+    """The folder to write."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """How weights are stored; float16 halves the file, arithmetic stays in float32."""
+
+
+@dataclass(frozen=True)
+class InfoSettings(Settings):
+    """Print what a variant or a model folder is and costs.
+
+    Example:
+      albatross info albert-base-v2
+    """
+
+    model: Annotated[Positional[str | None], _VARIANT_OR_MODEL] = None
+    """A variant, a model folder or a built-in name; with none, the table of variants."""
+    batch_size: int = 32
+    """Sequences of the batch that training memory is counted for."""
+    sequence_length: int = 128
+    """Tokens of each."""
+    activation_checkpointing: bool = False
+    """Count training memory with activation checkpointing."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True)
+class DemoSettings(Settings):
+    """See the built-in model answer, then every verb on text composed here.
+
+    Example:
+      albatross demo
+    """
+
+    out: Path = Path("runs/demo")
+    """Where the rehearsal writes its folders."""

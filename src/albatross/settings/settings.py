@@ -1,0 +1,74 @@
+"""What all settings share: checks of types and limits, and reading them from a recipe file.
+
+The text below a field is its help. All rules that values break are reported together, in the words
+the user typed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import tyro
+
+from albatross.errors import ConfigError
+from albatross.rules import broken_limit, fitted
+
+# How the help names an argument.
+MODEL = tyro.conf.arg(metavar="MODEL")
+OUT = tyro.conf.arg(metavar="OUT")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all settings share: values of their fields' types, numbers within the limits."""
+
+    def __post_init__(self) -> None:
+        """Take text for paths and lists for tuples, and report every rule that is broken."""
+        broken = []
+        kinds = get_type_hints(type(self))
+        for f in fields(self):
+            option = "--" + f.name.replace("_", "-")
+            try:
+                value = fitted(getattr(self, f.name), kinds[f.name])
+            except TypeError as error:
+                broken.append(f"`{option}` must be {error}. Received: {getattr(self, f.name)!r}.")
+                continue
+            object.__setattr__(self, f.name, value)
+            limit = broken_limit(f.name, value)
+            if limit is not None:
+                broken.append(f"`{option}` must lie between {limit}. Received: {value}.")
+        if broken:
+            raise ConfigError(" ".join(broken))
+
+
+def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:
+    """Read the settings of a recipe file: a flat TOML table.
+
+    Raises:
+        ConfigError: no such file, no TOML, a key that the verb does not have, or a value of another
+            type.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"`--recipe` must be a TOML file. Received: {str(path)!r}: {error}. Check the path."
+        ) from error
+    kinds = get_type_hints(settings)
+    unknown = sorted(set(values) - set(kinds) | {"recipe"} & set(values))
+    if unknown:
+        raise ConfigError(
+            f"A recipe holds settings of its verb. Received in {str(path)!r}: {', '.join(unknown)}."
+            " Remove them, or give the recipe to another verb."
+        )
+    for name, value in values.items():
+        try:
+            values[name] = fitted(value, kinds[name])
+        except TypeError as error:
+            raise ConfigError(
+                f"`{name}` must be {error}. Received in {str(path)!r}: {value!r}. Correct the file."
+            ) from error
+    return values
