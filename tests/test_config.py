@@ -56,6 +56,9 @@ def test_every_broken_rule_is_reported_at_once():
         ("hidden_size", None),
         ("num_attention_heads", -12),
         ("pad_token_id", -1),
+        ("depth_lora_rank", -1),
+        ("depth_lora_rank", 2.0),
+        ("depth_lora_rank", None),
         ("initializer_range", 0),
         ("initializer_range", float("inf")),
         ("layer_norm_eps", "tiny"),
@@ -77,6 +80,7 @@ def test_a_value_out_of_bounds_is_refused_by_name(name, value):
         ({"num_attention_heads": 7}, "hidden_size=768, num_attention_heads=7"),
         ({"cross_layer_sharing": "none"}, "`num_hidden_groups` to 12"),
         ({"extra": {"hidden_size": 4, "model_type": "bert"}}, "Received: hidden_size, model_type"),
+        ({"depth_lora_rank": 769}, "depth_lora_rank=769, hidden_size=768"),
         ({"extra": {"id2label": "names"}}, "`id2label`"),
         ({"extra": {"num_labels": 0}}, "`num_labels`"),
     ],
@@ -106,6 +110,13 @@ def test_unknown_keys_survive_a_round_trip():
 def test_every_variant_survives_a_round_trip():
     for name in VARIANTS:
         assert AlbertConfig.from_dict(variant(name).to_dict()) == variant(name)
+
+
+def test_a_rank_is_written_where_there_is_one_and_older_files_stay_as_they_were():
+    assert "depth_lora_rank" not in BASE
+    written = AlbertConfig(depth_lora_rank=4).to_dict()
+    assert written["depth_lora_rank"] == 4
+    assert AlbertConfig.from_dict(written) == AlbertConfig(depth_lora_rank=4)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "", None, 7])
@@ -176,6 +187,7 @@ def test_labels_are_counted_as_transformers_counts_them(extra, count):
         ({"num_hidden_groups": 12, "cross_layer_sharing": "none"}, "albert"),
         ({"cross_layer_sharing": "attention"}, "albatross"),
         ({"cross_layer_sharing": "ffn"}, "albatross"),
+        ({"depth_lora_rank": 768}, "albatross"),
     ],
 )
 def test_only_what_transformers_computes_alike_is_called_albert(values, model_type):
@@ -202,7 +214,8 @@ def test_values_of_a_variant_can_be_replaced():
 
 
 def test_the_bert_of_a_size_shares_nothing():
-    config = unshared(AlbertConfig(num_hidden_layers=6))
+    config = unshared(AlbertConfig(num_hidden_layers=6, depth_lora_rank=8))
     assert config.num_attention_groups == config.num_ffn_groups == 6
     assert config.embedding_size == 768
+    assert config.depth_lora_rank == 0
     assert config.to_dict()["model_type"] == "albatross"

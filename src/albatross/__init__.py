@@ -23,10 +23,22 @@ if TYPE_CHECKING:
     from albatross.errors import AlbatrossError as AlbatrossError
     from albatross.modeling.model import AlbertForMaskedLM as AlbertForMaskedLM
     from albatross.modeling.model import AlbertForPreTraining as AlbertForPreTraining
-    from albatross.modeling.model import (
+    from albatross.modeling.model import AlbertModel as AlbertModel
+    from albatross.modeling.task_models import (
+        AlbertForBeamQuestionAnswering as AlbertForBeamQuestionAnswering,
+    )
+    from albatross.modeling.task_models import (
+        AlbertForMultipleChoice as AlbertForMultipleChoice,
+    )
+    from albatross.modeling.task_models import (
+        AlbertForQuestionAnswering as AlbertForQuestionAnswering,
+    )
+    from albatross.modeling.task_models import (
         AlbertForSequenceClassification as AlbertForSequenceClassification,
     )
-    from albatross.modeling.model import AlbertModel as AlbertModel
+    from albatross.modeling.task_models import (
+        AlbertForTokenClassification as AlbertForTokenClassification,
+    )
     from albatross.pipelines.pipeline import Pipeline as Pipeline
     from albatross.pipelines.pipeline import load as load
     from albatross.tasks.task import Answer as Answer
@@ -37,9 +49,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "AlbatrossError": "albatross.errors",
     "AlbertConfig": "albatross.config",
+    "AlbertForBeamQuestionAnswering": "albatross.modeling.task_models",
     "AlbertForMaskedLM": "albatross.modeling.model",
+    "AlbertForMultipleChoice": "albatross.modeling.task_models",
     "AlbertForPreTraining": "albatross.modeling.model",
-    "AlbertForSequenceClassification": "albatross.modeling.model",
+    "AlbertForQuestionAnswering": "albatross.modeling.task_models",
+    "AlbertForSequenceClassification": "albatross.modeling.task_models",
+    "AlbertForTokenClassification": "albatross.modeling.task_models",
     "AlbertModel": "albatross.modeling.model",
     "Answer": "albatross.tasks.task",
     "Pipeline": "albatross.pipelines.pipeline",
@@ -50,17 +66,23 @@ _HOMES = {
 __all__ = [
     "AlbatrossError",
     "AlbertConfig",
+    "AlbertForBeamQuestionAnswering",
     "AlbertForMaskedLM",
+    "AlbertForMultipleChoice",
     "AlbertForPreTraining",
+    "AlbertForQuestionAnswering",
     "AlbertForSequenceClassification",
+    "AlbertForTokenClassification",
     "AlbertModel",
     "Answer",
     "Pipeline",
     "UnigramTokenizer",
     "build_shards",
+    "convert",
     "demo",
     "evaluate",
     "export",
+    "extend_vocabulary",
     "finetune",
     "info",
     "load",

@@ -65,6 +65,8 @@ class AlbertConfig:
     """Which part of a layer is one for all depths of a group (ALBERT, section 4.5, table 4)."""
     embedding_projection: bool = True
     """Whether E is projected to H; only BERT, where E = H, has none."""
+    depth_lora_rank: int = 0
+    """Rank of what each depth adds to the weights that it shares; 0 for nothing."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys of a `config.json` that we do not use; written back untouched."""
 
@@ -112,13 +114,16 @@ class AlbertConfig:
         """Return what `config.json` holds, Hugging Face's keys first."""
         values = asdict(self)
         extra = values.pop("extra")
+        if not self.depth_lora_rank:  # files without residuals stay as they always were
+            del values["depth_lora_rank"]
         model_type = "albert" if self.is_transformers_albert else "albatross"
         return {"model_type": model_type, **values, **extra}
 
     @property
     def is_transformers_albert(self) -> bool:
         """Whether `transformers`' ALBERT computes the same function from the same file."""
-        return self.embedding_projection and self.cross_layer_sharing in ("all", "none")
+        shares_as_theirs = self.cross_layer_sharing in ("all", "none")
+        return self.embedding_projection and shares_as_theirs and not self.depth_lora_rank
 
     @property
     def depth(self) -> int:
@@ -183,8 +188,9 @@ def _broken_value(name: str, kind: Any, value: Any) -> str | None:
     """Return a sentence when a value is not of its field's kind or out of range."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     rule = None
-    if kind == "int" and (type(value) is not int or value < (0 if name.endswith("_id") else 1)):
-        rule = "a positive whole number"
+    least = 0 if name.endswith(("_id", "_rank")) else 1
+    if kind == "int" and (type(value) is not int or value < least):
+        rule = "a positive whole number" if least else "a whole number of at least 0"
     elif kind == "int" and value > LARGEST.get(name, value):
         rule = f"at most {LARGEST[name]:,}"
     elif kind == "bool" and type(value) is not bool:
@@ -221,6 +227,12 @@ def _broken_choices(config: AlbertConfig) -> list[str]:
         broken.append(
             "Without `embedding_projection`, `embedding_size` must equal `hidden_size`. Received:"
             f" embedding_size={config.embedding_size}, hidden_size={config.hidden_size}."
+        )
+    sizes = config.depth_lora_rank, config.hidden_size
+    if all(type(size) is int for size in sizes) and sizes[0] > sizes[1] > 0:
+        broken.append(
+            "`depth_lora_rank` must be at most `hidden_size`, where nothing is lost any more."
+            f" Received: depth_lora_rank={sizes[0]}, hidden_size={sizes[1]}."
         )
     return broken
 
@@ -276,6 +288,14 @@ _BASE, _LARGE = _size(768, 12, 12), _size(1_024, 24, 16)
 _XLARGE, _XXLARGE = _size(2_048, 24, 16), _size(4_096, 12, 64)
 _DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 _BERT = {**_DROPOUT, "vocab_size": 30_522}
+# Google's Chinese models: WordPiece, and relu (google-research/albert, issue 154).
+_CHINESE = {
+    "vocab_size": 21_128,
+    "hidden_act": "relu",
+    "pad_token_id": 0,
+    "bos_token_id": 101,
+    "eos_token_id": 102,
+}
 _TABLE: dict[str, dict[str, Any]] = {
     "albert-base-v1": {**_BASE, **_DROPOUT},
     "albert-large-v1": {**_LARGE, **_DROPOUT},
@@ -285,6 +305,10 @@ _TABLE: dict[str, dict[str, Any]] = {
     "albert-large-v2": _LARGE,
     "albert-xlarge-v2": _XLARGE,
     "albert-xxlarge-v2": _XXLARGE,
+    "albert-base-zh": {**_BASE, **_CHINESE},
+    "albert-large-zh": {**_LARGE, **_CHINESE},
+    "albert-xlarge-zh": {**_XLARGE, **_CHINESE, "initializer_range": 0.014},
+    "albert-xxlarge-zh": {**_XXLARGE, **_CHINESE},
     "bert-base": {**_BASE, **_BERT},
     "bert-large": {**_LARGE, **_BERT},
     # Small ones of our own: 8,192 pieces, so that the embeddings do not outweigh the layer; base's
@@ -312,6 +336,26 @@ def variant(name: str, **overrides: Any) -> AlbertConfig:
     return unshared(config) if name.startswith("bert-") else config
 
 
+def published_names(config: AlbertConfig) -> list[str]:
+    """Return the variants that have this shape; what dropout tells apart may leave two.
+
+    >>> published_names(AlbertConfig(hidden_dropout_prob=0.1))
+    ['albert-base-v1', 'albert-base-v2']
+    """
+    shape = _shape(config)
+    return [name for name in VARIANTS if _shape(variant(name)) == shape]
+
+
+def _shape(config: AlbertConfig) -> tuple[Any, ...]:
+    """Return what a configuration's tensors follow from, and how they are shared."""
+    names = [
+        *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_hidden_groups"),
+        *("num_attention_heads", "intermediate_size", "inner_group_num", "cross_layer_sharing"),
+        *("max_position_embeddings", "type_vocab_size", "embedding_projection", "depth_lora_rank"),
+    ]
+    return tuple(getattr(config, name) for name in names)
+
+
 def unshared(config: AlbertConfig) -> AlbertConfig:
     """Return the BERT of this size: every layer its own, embeddings as wide as the layers."""
     return replace(
@@ -320,4 +364,5 @@ def unshared(config: AlbertConfig) -> AlbertConfig:
         embedding_projection=False,
         cross_layer_sharing="none",
         num_hidden_groups=config.num_hidden_layers,
+        depth_lora_rank=0,
     )

@@ -14,7 +14,8 @@ BYTES_PER_VALUE = {"float32": 4, "float16": 2, "int8": 1}
 class ModelCost:
     """What a configuration costs, counted part by part.
 
-    `parameters` is keyed by part: embeddings, projection, attention, feed_forward, pooler, heads.
+    `parameters` is keyed by part: embeddings, projection, attention, feed_forward, pooler, heads;
+    and depth_residuals, where there are any.
     """
 
     parameters: Mapping[str, int]
@@ -55,7 +56,11 @@ def model_cost(
         "pooler": hidden * hidden + hidden,
         "heads": mlm_head + 2 * hidden + 2,
     }
-    per_layer = 4 * hidden * hidden + 2 * hidden * config.intermediate_size
+    added = config.depth_lora_rank * (10 * hidden + 2 * config.intermediate_size)
+    if config.depth_lora_rank:
+        vectors = 9 * hidden + config.intermediate_size
+        parameters["depth_residuals"] = config.depth * (added + vectors)
+    per_layer = added + 4 * hidden * hidden + 2 * hidden * config.intermediate_size
     per_layer += 2 * sequence_length * hidden
     flops = 2 * (config.depth * per_layer + (parameters["projection"] and embedding * hidden))
     tokens = sequence_length * batch_size
@@ -69,11 +74,12 @@ def _activation_values(config: AlbertConfig, checkpointing: bool) -> int:
 
     They, not the weights, fill the memory. A layer keeps its input, query, key, value, attended
     values, the two normalised sums with their inputs, and the feed-forward block before and after
-    its activation; SDPA keeps no attention matrix. While one layer is gone back through, as much
-    again is alive, and a second copy of the wide block. The MLM logits, their softmax and the
-    gradients of both are counted for 15 % of the tokens. `benchmarks/training_memory.py` compares.
+    its activation; each residual of a depth keeps its rows of low rank; SDPA keeps no attention
+    matrix. While one layer is gone back through, as much again is alive, and a second copy of the
+    wide block. The MLM logits, their softmax and the gradients of both are counted for 15 % of the
+    tokens. `benchmarks/training_memory.py` compares.
     """
-    layer = 8 * config.hidden_size + 2 * config.intermediate_size
+    layer = 8 * config.hidden_size + 2 * config.intermediate_size + 6 * config.depth_lora_rank
     backward = 8 * config.hidden_size + 4 * config.intermediate_size
     logits = 4 * config.vocab_size * 15 // 100
     ends = 3 * config.embedding_size + config.hidden_size

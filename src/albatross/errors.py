@@ -11,7 +11,8 @@
   + MissingDependencyError (ImportError)   an extra that is not installed
 
 A message has three parts: the rule, what was received, and the remedy. On the command line it is
-one line, without traceback unless `--debug` is given.
+one line, without traceback unless `--debug` is given. What is odd but no error is an
+`AlbatrossWarning`; its message has the same three parts.
 """
 
 from __future__ import annotations
@@ -67,3 +68,7 @@ class MissingDependencyError(AlbatrossError, ImportError):
     def __reduce__(self) -> tuple[type[MissingDependencyError], tuple[str, str]]:
         """Pass from one process to another, which other exceptions do by their message alone."""
         return type(self), (self.library, self.extra)
+
+
+class AlbatrossWarning(UserWarning):
+    """Something works, but perhaps not as its user expects."""

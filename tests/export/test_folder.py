@@ -8,7 +8,7 @@ from albatross.errors import FolderError, MissingDependencyError
 from albatross.export import folder as module
 from albatross.export.folder import export
 from albatross.pipelines.pipeline import load
-from albatross.settings import ExportSettings
+from albatross.settings.answering import ExportSettings
 
 
 def read(path):

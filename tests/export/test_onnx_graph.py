@@ -14,7 +14,7 @@ from albatross.config import AlbertConfig, HeadSpec
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import run
 from albatross.engine.onnx_engine import OnnxEngine, layer_files, layer_weights
-from albatross.errors import ConfigError, WeightsError
+from albatross.errors import ConfigError, FolderError, WeightsError
 from albatross.export.onnx_graph import write_step_graphs
 
 HEADS = {"classifier": HeadSpec("sequence", 3)}
@@ -307,14 +307,14 @@ def test_a_tensor_of_another_kind_is_refused(folder, array, received):
 def test_weights_cut_short_are_refused(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match="cut short"):
+    with pytest.raises(FolderError, match="whole safetensors file"):
         write_step_graphs(folder, TINY, HEADS)
 
 
 @pytest.mark.parametrize("header", [b"no JSON", b"[1]", json.dumps({"a": {"dtype": 1}}).encode()])
 def test_a_damaged_header_is_refused(tmp_path, header):
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    with pytest.raises(WeightsError, match="must be safetensors' JSON"):
+    with pytest.raises(FolderError, match="whole safetensors file"):
         write_step_graphs(tmp_path, TINY, HEADS)
 
 
@@ -322,3 +322,9 @@ def test_a_damaged_header_is_refused(tmp_path, header):
 def test_heads_without_a_graph_are_refused(folder, heads):
     with pytest.raises(ConfigError, match="at least one head, and every head of kind sequence"):
         write_step_graphs(folder, TINY, heads)
+
+
+def test_residuals_of_depths_are_refused_with_the_command_that_removes_them(folder):
+    config = replace(TINY, depth_lora_rank=2)
+    with pytest.raises(ConfigError, match=r"Received: 2\. `albatross convert.*groups 4"):
+        write_step_graphs(folder, config, HEADS)

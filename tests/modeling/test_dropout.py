@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from albatross.modeling.model import AlbertForPreTraining, AlbertForSequenceClassification
+from albatross.modeling.model import AlbertForPreTraining
+from albatross.modeling.task_models import AlbertForSequenceClassification
 
 
 @pytest.fixture

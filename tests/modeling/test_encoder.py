@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from albatross.checkpoints.huggingface import (
+    beam_qa_shapes,
     encoder_shapes,
     head_shapes,
     masked_lm_shapes,
@@ -14,6 +15,11 @@ from albatross.costs import model_cost
 from albatross.errors import ConfigError
 from albatross.modeling.attention import AlbertAttention
 from albatross.modeling.model import AlbertForPreTraining, AlbertModel, AlbertWithHeads
+from albatross.modeling.task_models import (
+    AlbertForBeamQuestionAnswering,
+    AlbertForQuestionAnswering,
+    AlbertForTokenClassification,
+)
 
 # Counted by their authors: encoder and pooler, without the pre-training heads.
 PUBLISHED = {
@@ -33,7 +39,9 @@ SHARINGS: dict[str, dict] = {
     "ffn": {"cross_layer_sharing": "ffn"},
     "none": {"cross_layer_sharing": "none", "num_hidden_groups": 4},
 }
+MODES = {**SHARINGS, "residuals": {"depth_lora_rank": 3, "num_hidden_groups": 2}}
 sharings = pytest.mark.parametrize("sharing", SHARINGS)
+modes = pytest.mark.parametrize("mode", MODES)
 
 
 def shapes_of(model):
@@ -100,9 +108,9 @@ def test_untied_copies_of_shared_weights_give_equal_rows(tiny, shaken, packed, s
     assert torch.equal(untied.encode(packed), shared.encode(packed))
 
 
-@sharings
-def test_every_weight_has_a_say_in_the_result(tiny, shaken, packed, sharing):
-    config = replace(tiny, **SHARINGS[sharing], inner_group_num=2)
+@modes
+def test_every_weight_has_a_say_in_the_result(tiny, shaken, packed, mode):
+    config = replace(tiny, **MODES[mode], inner_group_num=2)
     model = shaken(AlbertModel(config, add_pooling_layer=False))
     model.encode(packed).pow(3).sum().backward()
     for name, parameter in model.named_parameters():
@@ -115,10 +123,10 @@ def test_every_weight_has_a_say_in_the_result(tiny, shaken, packed, sharing):
 # === Names, shapes, counts ===
 
 
-@sharings
+@modes
 @pytest.mark.parametrize("inner", [1, 2])
-def test_the_table_of_names_is_that_of_the_modules(tiny, sharing, inner):
-    config = replace(tiny, **SHARINGS[sharing], inner_group_num=inner)
+def test_the_table_of_names_is_that_of_the_modules(tiny, mode, inner):
+    config = replace(tiny, **MODES[mode], inner_group_num=inner)
     expected = encoder_shapes(config) | masked_lm_shapes(config) | sentence_order_shapes(config)
     assert shapes_of(AlbertForPreTraining(config)) == expected
 
@@ -137,6 +145,26 @@ def test_the_table_of_names_knows_the_heads(tiny):
     assert shapes_of(model) == encoder_shapes(tiny) | head_shapes(tiny, heads)
 
 
+def test_the_table_of_names_knows_the_heads_of_tasks(tiny):
+    for kind, head in (
+        (AlbertForTokenClassification, {"classifier": HeadSpec("token", 2)}),
+        (AlbertForQuestionAnswering, {"qa_outputs": HeadSpec("span", 2)}),
+    ):
+        expected = encoder_shapes(tiny, pooler=False) | head_shapes(tiny, head)
+        assert shapes_of(kind(tiny)) == expected
+    expected = encoder_shapes(tiny, pooler=False) | beam_qa_shapes(tiny)
+    assert shapes_of(AlbertForBeamQuestionAnswering(tiny)) == expected
+
+
+def test_residuals_cost_their_matrices_at_every_depth():
+    plain, relaxed = (variant("albert-base-v2", depth_lora_rank=rank) for rank in (0, 8))
+    with torch.device("meta"):
+        residuals = AlbertModel(relaxed).encoder.depth_residuals
+    matrices = sum(p.numel() for name, p in residuals.named_parameters() if "lora" in name)
+    difference = model_cost(relaxed).flops_per_token - model_cost(plain).flops_per_token
+    assert difference == 2 * matrices > 0
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_variants_have_the_published_number_of_parameters(name):
     model = weightless(AlbertModel, variant(name))
@@ -150,9 +178,9 @@ def test_the_cost_of_a_variant_counts_every_tensor(name):
     assert sum(model_cost(variant(name)).parameters.values()) == counted
 
 
-@sharings
-def test_the_cost_of_a_sharing_mode_counts_every_tensor(tiny, sharing):
-    config = replace(tiny, **SHARINGS[sharing], inner_group_num=2)
+@modes
+def test_the_cost_of_a_sharing_mode_counts_every_tensor(tiny, mode):
+    config = replace(tiny, **MODES[mode], inner_group_num=2)
     counted = sum(p.numel() for p in AlbertModel(config).parameters())
     assert model_cost(config).encoder_parameters == counted
 
@@ -201,8 +229,9 @@ def bytes_kept(model, ids):
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-def test_the_estimate_of_activations_is_near_what_autograd_keeps():
-    config = variant("albatross-tiny", num_hidden_layers=8)
+@pytest.mark.parametrize("rank", [0, 8])
+def test_the_estimate_of_activations_is_near_what_autograd_keeps(rank):
+    config = variant("albatross-tiny", num_hidden_layers=8, depth_lora_rank=rank)
     ids = torch.ones(4, 64, dtype=torch.long)
     measured = bytes_kept(AlbertModel(config, add_pooling_layer=False).train(), ids)
     cost = model_cost(config, sequence_length=64, batch_size=4)

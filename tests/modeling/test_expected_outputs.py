@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+import albatross
 from albatross.config import AlbertConfig
 from albatross.modeling.model import AlbertForPreTraining
 
 EXPECTED = json.loads((Path(__file__).parent / "expected_outputs.json").read_text())
+HEADS = pytest.mark.parametrize("record", EXPECTED["heads"], ids=lambda record: record["model"])
 CASES = pytest.mark.parametrize("case", EXPECTED["cases"], ids=lambda case: str(case["case"]))
 
 
@@ -53,6 +55,37 @@ def test_gradients_are_the_recorded_ones(case):
     found = {name: parameter.grad.flatten()[:6] for name, parameter in model.named_parameters()}
     assert found.keys() == case["gradients"].keys()
     for name, expected in case["gradients"].items():
+        torch.testing.assert_close(found[name], torch.tensor(expected), atol=1e-5, rtol=0, msg=name)
+
+
+# === Heads ===
+
+
+def answered_head(record):
+    """The model of a record and its outputs."""
+    model = getattr(albatross, record["model"])(AlbertConfig(**record["config"])).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(by_formula(name, tuple(parameter.shape)))
+    return model, model(**{name: torch.tensor(rows) for name, rows in record["inputs"].items()})
+
+
+@HEADS
+def test_logits_and_loss_of_a_head_are_the_recorded_ones(record):
+    _, outputs = answered_head(record)
+    assert "loss" in record["outputs"]
+    assert len(record["outputs"]) > 1
+    for name, expected in record["outputs"].items():
+        assert_near(outputs[name], expected)
+
+
+@HEADS
+def test_gradients_of_a_head_are_the_recorded_ones(record):
+    model, outputs = answered_head(record)
+    outputs.loss.backward()
+    found = {name: parameter.grad.flatten()[:6] for name, parameter in model.named_parameters()}
+    assert found.keys() == record["gradients"].keys()
+    for name, expected in record["gradients"].items():
         torch.testing.assert_close(found[name], torch.tensor(expected), atol=1e-5, rtol=0, msg=name)
 
 

@@ -9,8 +9,8 @@ from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import (
     AlbertForMaskedLM,
     AlbertForPreTraining,
-    AlbertForSequenceClassification,
 )
+from albatross.modeling.task_models import AlbertForSequenceClassification
 
 IDS = torch.tensor([[2, 7, 4, 9], [2, 5, 3, 1]])
 WORDS = torch.tensor([[-100, 8, -100, 1], [-100, -100, 6, -100]])

@@ -1,20 +1,27 @@
 """Opening model folders as modules: nothing ever starts at random unasked."""
 
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 
-from albatross.checkpoints.model_folder import WEIGHTS
-from albatross.config import AlbertConfig, HeadSpec
-from albatross.errors import FolderError, WeightsError
+from albatross.checkpoints.huggingface import encoder_shapes, masked_lm_shapes
+from albatross.checkpoints.model_folder import WEIGHTS, read_config, read_weights, update_model
+from albatross.config import AlbertConfig, HeadSpec, variant
+from albatross.errors import AlbatrossWarning, FolderError, WeightsError
 from albatross.modeling.model import (
     AlbertForMaskedLM,
     AlbertForPreTraining,
-    AlbertForSequenceClassification,
     AlbertModel,
     AlbertWithHeads,
 )
+from albatross.modeling.task_models import AlbertForSequenceClassification
 
 CONFIG = AlbertConfig(
     vocab_size=10,
@@ -121,11 +128,135 @@ def test_one_prefix_given_as_text_is_one_prefix(tmp_path):
 @pytest.mark.parametrize("prefix", ["pooler", "albert.pooler"])
 def test_a_prefix_may_be_written_with_and_without_the_name_of_the_encoder(tmp_path, prefix):
     AlbertForMaskedLM(CONFIG).save_pretrained(tmp_path)
-    with pytest.raises(WeightsError, match=r"missing: albert.pooler"):
-        AlbertModel.from_pretrained(tmp_path)
     model = AlbertModel.from_pretrained(tmp_path, initialize=[prefix])
     assert model.pooler.weight.std() > 0.005
     assert not any(parameter.is_meta for parameter in model.parameters())
+
+
+# === Parts that a file lacks ===
+
+TOKENS = torch.tensor([[1, 2, 3]])
+
+
+def test_a_model_without_the_file_s_absent_pooler_is_made_with_a_warning(tmp_path):
+    AlbertForMaskedLM(CONFIG, seed=2).save_pretrained(tmp_path)
+    with pytest.warns(AlbatrossWarning, match=r"without albert\.pooler; .*`initialize`") as caught:
+        model = AlbertModel.from_pretrained(tmp_path)
+    assert Path(caught[0].filename) == Path(__file__)
+    assert model(TOKENS).pooler_output is None
+    assert model(TOKENS).last_hidden_state.shape == (1, 3, 8)
+
+
+def test_a_published_checkpoint_without_sentence_order_opens_for_pretraining(folder):
+    arrays = {n: a for n, a in read_weights(folder).items() if not n.startswith("sop_")}
+    update_model(folder, CONFIG, arrays)
+    with pytest.warns(AlbatrossWarning, match=r"without sop_classifier; "):
+        model = AlbertForPreTraining.from_pretrained(folder)
+    assert model(TOKENS).sop_logits is None
+    assert model(TOKENS, labels=TOKENS).loss.isfinite()
+
+
+def test_a_part_that_is_named_starts_anew_without_a_warning(folder):
+    arrays = {n: a for n, a in read_weights(folder).items() if not n.startswith("sop_")}
+    update_model(folder, CONFIG, arrays)
+    model = AlbertForPreTraining.from_pretrained(folder, initialize="sop_classifier")
+    assert model.sop_classifier.classifier.weight.std() > 0.005
+
+
+def test_a_part_that_its_caller_declines_needs_no_warning(tmp_path):
+    AlbertForMaskedLM(CONFIG).save_pretrained(tmp_path)
+    assert (
+        AlbertModel.from_pretrained(tmp_path, add_pooling_layer=False)(TOKENS).pooler_output is None
+    )
+
+
+def test_half_a_part_is_refused(folder):
+    arrays = {n: a for n, a in read_weights(folder).items() if n != "albert.pooler.bias"}
+    update_model(folder, CONFIG, arrays)
+    with pytest.raises(WeightsError, match=r"missing: albert\.pooler\.bias"):
+        AlbertModel.from_pretrained(folder)
+
+
+# === Published checkpoints ===
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """What transformers' users have of `albert-base-v1`, with weights of zero."""
+    folder, config = tmp_path_factory.mktemp("v1"), variant("albert-base-v1", hidden_act="gelu")
+    shapes = encoder_shapes(config) | masked_lm_shapes(config)
+    update_model(folder, config, {n: np.zeros(s, np.float32) for n, s in shapes.items()})
+    return folder
+
+
+def test_the_exact_gelu_of_a_published_checkpoint_is_warned_of(published):
+    with pytest.warns(AlbatrossWarning, match=r"tanh form of GELU.*hidden_act='gelu'") as caught:
+        AlbertModel.from_pretrained(published)
+    assert Path(caught[0].filename) == Path(__file__)
+    assert "albatross convert FOLDER OUT --hidden-act gelu_new" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("form", ["gelu", "gelu_new"])
+def test_who_gives_a_configuration_has_chosen_the_gelu(published, form):
+    config = replace(read_config(published), hidden_act=form)
+    assert AlbertModel.from_pretrained(published, config=config).config.hidden_act == form
+
+
+def test_what_was_trained_with_the_exact_gelu_is_not_warned_of(published, tmp_path):
+    for name in ("config.json", WEIGHTS):
+        (tmp_path / name).symlink_to(published / name)
+    (tmp_path / "run.json").write_text("{}")
+    assert AlbertModel.from_pretrained(tmp_path).config.hidden_act == "gelu"
+
+
+def test_what_was_fine_tuned_with_the_exact_gelu_is_not_warned_of(published, tmp_path):
+    head = {"classifier.weight": np.zeros((2, 768)), "classifier.bias": np.zeros(2)}
+    update_model(tmp_path, read_config(published), read_weights(published) | head)
+    assert AlbertModel.from_pretrained(tmp_path).config.hidden_act == "gelu"
+
+
+# === Other files and places ===
+
+
+def test_a_pickle_opens_as_the_same_model(folder):
+    model = AlbertForPreTraining.from_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+    assert_same_weights(AlbertForPreTraining.from_pretrained(folder), model)
+
+
+def test_weights_that_lie_turned_in_a_pickle_are_laid_straight(folder):
+    model = AlbertForPreTraining.from_pretrained(folder)
+    state = {n: t.T.contiguous().T if t.dim() == 2 else t for n, t in model.state_dict().items()}
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+    again = AlbertForPreTraining.from_pretrained(folder)
+    assert_same_weights(again, model)
+    assert all(parameter.is_contiguous() for parameter in again.parameters())
+
+
+def test_a_published_name_opens_from_the_hub_s_cache(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    model = tmp_path / "cache" / "models--albert--albert-base-v2"
+    shutil.copytree(folder, model / "snapshots" / "1", ignore=shutil.ignore_patterns("cache"))
+    (model / "refs").mkdir()
+    (model / "refs" / "v1").write_text("1")
+    opened = AlbertModel.from_pretrained("albert-base-v2", revision="v1")
+    assert_same_weights(opened, AlbertModel.from_pretrained(folder))
+
+
+def test_opening_costs_neither_memory_for_weights_nor_torch_s_compiler(published):
+    code = (
+        "import sys; from albatross.modeling.model import AlbertModel\n"
+        "import resource, warnings; warnings.simplefilter('ignore')\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak(); model = AlbertModel.from_pretrained(sys.argv[1])\n"
+        "print(peak() - before)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, published], capture_output=True, check=True)
+    assert int(done.stdout) < 20_000  # kilobytes, of 47,000
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from albatross.atomic import check_free, read_json, write_json, writing
+from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import CARD, RUN, read_config, read_weights, write_model
-from albatross.engine.open import find_model, open_model, open_tokenizer
+from albatross.engine.open import open_model, open_tokenizer
 from albatross.errors import FolderError, MissingDependencyError
 from albatross.pipelines.pipeline import engine_outputs
 from albatross.report import file_digest
-from albatross.settings import ExportSettings
+from albatross.settings.answering import ExportSettings
 from albatross.tasks.task_file import read_tasks, write_tasks
 from albatross.tokenizer.tokenizer_json import JSON_FILE
 from albatross.tokenizer.unigram import UnigramTokenizer

@@ -8,7 +8,6 @@ header is read here, no tensor is loaded.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from albatross.atomic import write_file
+from albatross.checkpoints.safetensors_file import TensorEntry, read_header, read_header_text
 from albatross.config import AlbertConfig, HeadSpec
 from albatross.engine.onnx_engine import (
     EMBED_FILE,
@@ -26,7 +26,6 @@ from albatross.engine.onnx_engine import (
     LayerWeights,
     layer_files,
     layer_weights,
-    read_weights_header,
 )
 from albatross.errors import ConfigError, WeightsError
 
@@ -53,8 +52,14 @@ def write_step_graphs(folder: Path, config: AlbertConfig, heads: Mapping[str, He
 
     Raises:
         WeightsError: a tensor is missing, of another shape, or neither F32 nor F16.
-        ConfigError: there is no head, or one of a kind that has no graph.
+        ConfigError: there is no head, or one of a kind that has no graph; or depths have residuals.
     """
+    if config.depth_lora_rank:
+        raise ConfigError(
+            "Graphs hold layers, and nothing that a depth adds to them: `depth_lora_rank` must be"
+            f" 0. Received: {config.depth_lora_rank}. `albatross convert MODEL OUT --groups"
+            f" {config.num_hidden_layers}` gives every depth its own layer first."
+        )
     weights = _Weights.read(folder / WEIGHTS_FILE)
     graphs = {
         EMBED_FILE: _embed_graph(weights, config),
@@ -231,44 +236,17 @@ class _Graph:
 
 
 @dataclass(frozen=True)
-class _Stored:
-    """One tensor of a safetensors file; `begin` and `end` count from the start of the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True)
 class _Weights:
     """Where each tensor lies in a safetensors file."""
 
     path: Path
-    tensors: Mapping[str, _Stored]
+    tensors: Mapping[str, TensorEntry]
     digest: str
 
     @classmethod
     def read(cls, path: Path) -> _Weights:
-        header = read_weights_header(path)
-        start = 8 + len(header)
-        tensors = {}
-        try:
-            for name, entry in json.loads(header).items():
-                if name != "__metadata__":
-                    begin, end = (start + int(offset) for offset in entry["data_offsets"])
-                    tensors[name] = _Stored(entry["dtype"], tuple(entry["shape"]), begin, end)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise WeightsError(
-                f"The header of `{path.name}` must be safetensors' JSON. Received: {path}"
-                f" ({error!r}). Write or fetch the file again."
-            ) from error
-        if path.stat().st_size < max((t.end for t in tensors.values()), default=start):
-            raise WeightsError(
-                f"`{path.name}` must hold all that its header lists. Received: {path},"
-                f" {path.stat().st_size} bytes, cut short. Write or fetch the file again."
-            )
-        return cls(path, tensors, hashlib.sha256(header).hexdigest())
+        digest = hashlib.sha256(read_header_text(path)).hexdigest()
+        return cls(path, read_header(path), digest)
 
     def initializer(self, name: str, shape: tuple[int, ...]) -> TensorProto:
         """Return external data: the file's own bytes of one tensor."""
@@ -282,6 +260,6 @@ class _Weights:
         tensor = TensorProto(name=name, data_type=DTYPES[stored.dtype], dims=shape)
         tensor.data_location = TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value=self.path.name)
-        tensor.external_data.add(key="offset", value=str(stored.begin))
-        tensor.external_data.add(key="length", value=str(stored.end - stored.begin))
+        tensor.external_data.add(key="offset", value=str(stored.start))
+        tensor.external_data.add(key="length", value=str(stored.stop - stored.start))
         return tensor

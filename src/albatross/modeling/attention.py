@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from albatross.config import AlbertConfig
+from albatross.modeling.adapters import AttentionResidual, adapted
 from albatross.modeling.packed import PackedLayout
 
 
@@ -30,27 +31,31 @@ class AlbertAttention(nn.Module):
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)
         self.LayerNorm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
 
-    def forward(self, rows: Tensor, layout: PackedLayout) -> Tensor:
-        """Return attended rows `(total_tokens, hidden)`."""
+    def forward(
+        self, rows: Tensor, layout: PackedLayout, residual: AttentionResidual | None = None
+    ) -> Tensor:
+        """Return attended rows `(total_tokens, hidden)`; `residual` is what a depth adds."""
         attended = functional.scaled_dot_product_attention(
-            self._heads(self.query(rows), layout),
-            self._heads(self.key(rows), layout),
-            self._heads(self.value(rows), layout),
+            self._heads(adapted(self, "query", rows, residual), layout),
+            self._heads(adapted(self, "key", rows, residual), layout),
+            self._heads(adapted(self, "value", rows, residual), layout),
             attn_mask=layout.key_mask,
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
         rows_attended = layout.to_rows(attended.transpose(1, 2))
-        projected = self.output_dropout(self.dense(rows_attended))
-        return self.LayerNorm(rows + projected)  # type: ignore[no-any-return]
+        projected = self.output_dropout(adapted(self, "dense", rows_attended, residual))
+        return adapted(self, "LayerNorm", rows + projected, residual)
 
-    def probabilities(self, rows: Tensor, layout: PackedLayout) -> Tensor:
+    def probabilities(
+        self, rows: Tensor, layout: PackedLayout, residual: AttentionResidual | None = None
+    ) -> Tensor:
         """Return attention probabilities `(sequences, heads, max_seqlen, max_seqlen)`.
 
         For looking at them: SDPA does not give them out, so they are computed plainly; no dropout,
         zeros in the rows of pads.
         """
-        query = self._heads(self.query(rows), layout)
-        key = self._heads(self.key(rows), layout)
+        query = self._heads(adapted(self, "query", rows, residual), layout)
+        key = self._heads(adapted(self, "key", rows, residual), layout)
         scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
         if layout.key_mask is not None:
             scores = scores.masked_fill(~layout.key_mask, -torch.inf)

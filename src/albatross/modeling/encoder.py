@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from albatross.config import AlbertConfig
+from albatross.modeling.adapters import DepthResidual, adapted
 from albatross.modeling.attention import AlbertAttention
 from albatross.modeling.packed import PackedLayout
 
@@ -50,10 +51,16 @@ class AlbertLayer(nn.Module):
             self.dropout = nn.Dropout(config.hidden_dropout_prob)
             self.full_layer_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def feed_forward(self, rows: Tensor) -> Tensor:
-        """Apply feed-forward block, residual and post-norm. Shapes: (total_tokens, hidden)."""
-        output = self.dropout(self.ffn_output(self.activation(self.ffn(rows))))
-        return self.full_layer_layer_norm(rows + output)  # type: ignore[no-any-return]
+    def feed_forward(self, rows: Tensor, residual: DepthResidual | None = None) -> Tensor:
+        """Apply feed-forward block, skip connection and post-norm.
+
+        Args:
+            rows: (total_tokens, hidden), as the result is
+            residual: what a depth adds to the weights.
+        """
+        inside = self.activation(adapted(self, "ffn", rows, residual))
+        output = self.dropout(adapted(self, "ffn_output", inside, residual))
+        return adapted(self, "full_layer_layer_norm", rows + output, residual)
 
 
 class AlbertLayerGroup(nn.Module):
@@ -86,6 +93,8 @@ class AlbertTransformer(nn.Module):
         self.albert_layer_groups = nn.ModuleList(
             AlbertLayerGroup(config, group) for group in range(num_groups)
         )
+        if config.depth_lora_rank:
+            self.depth_residuals = nn.ModuleList(DepthResidual(config) for _ in range(config.depth))
 
     def project(self, embeddings: Tensor) -> Tensor:
         """Take embeddings `(total_tokens, embedding)` to rows `(total_tokens, hidden)`."""
@@ -96,9 +105,17 @@ class AlbertTransformer(nn.Module):
     def layer(self, rows: Tensor, layout: PackedLayout, depth: int) -> Tensor:
         """Apply the layer of one flat depth index. Shapes: (total_tokens, hidden)."""
         repeat, inner = divmod(depth, self.config.inner_group_num)
-        attention = self._layer_of(self.config.attention_group_of(repeat), inner).attention
         owner = self._layer_of(self.config.ffn_group_of(repeat), inner)
-        return owner.feed_forward(attention(rows, layout))
+        attention, residual = self.attention_of(depth), self._residual_of(depth)
+        if residual is None:
+            return owner.feed_forward(attention(rows, layout))
+        return owner.feed_forward(attention(rows, layout, residual.attention), residual)
+
+    def probabilities(self, rows: Tensor, layout: PackedLayout, depth: int) -> Tensor:
+        """Return the attention probabilities of one depth; see `AlbertAttention`."""
+        residual = self._residual_of(depth)
+        added = residual.attention if residual else None
+        return self.attention_of(depth).probabilities(rows, layout, added)
 
     def attention_of(self, depth: int) -> AlbertAttention:
         """Return the attention block that a depth uses."""
@@ -120,6 +137,12 @@ class AlbertTransformer(nn.Module):
         """Return the rows `(total_tokens, hidden)` after the last depth; the others are let go."""
         (last,) = deque(self.states(embeddings, layout), maxlen=1)
         return last
+
+    def _residual_of(self, depth: int) -> DepthResidual | None:
+        """Return what a depth has to itself, if anything."""
+        if not self.config.depth_lora_rank:
+            return None
+        return self.depth_residuals[depth]  # type: ignore[return-value]
 
     def _layer_of(self, group: int, inner: int) -> AlbertLayer:
         """Return a layer by group and inner index."""

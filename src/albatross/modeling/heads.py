@@ -1,4 +1,4 @@
-"""What stands on the encoder: masked words, sentence order, and classes; with their losses.
+"""What stands on the encoder: masked words, sentence order, classes; and the losses of all heads.
 
 A loss may be absent: labels that are all ignored give a loss of exactly zero, never NaN.
 """
@@ -48,17 +48,17 @@ class SentenceOrderHead(nn.Module):
         return self.classifier(pooled)  # type: ignore[no-any-return]
 
 
-class SequenceHead(nn.Linear):
-    """Classes or scores of a sequence: dropout and a linear map of the pooled output."""
+class ClassHead(nn.Linear):
+    """Classes or scores of sequences or of tokens: dropout, then a linear map."""
 
     def __init__(self, config: AlbertConfig, size: int) -> None:
         """Make a head with `size` outputs."""
         super().__init__(config.hidden_size, size)
         self.dropout = config.classifier_dropout_prob
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Return logits `(sequences, size)`."""
-        dropped = functional.dropout(pooled, self.dropout, self.training)
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return logits `(..., size)` for pooled outputs or states `(..., hidden)`."""
+        dropped = functional.dropout(rows, self.dropout, self.training)
         return functional.linear(dropped, self.weight, self.bias)
 
 
@@ -72,3 +72,23 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.long()
     total = functional.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum")
     return total / (labels != IGNORED_LABEL).sum().clamp(min=1)
+
+
+def close(logits: Tensor, closed: Tensor) -> Tensor:
+    """Return logits that a softmax takes for impossible where `closed` is True."""
+    return logits.masked_fill(closed, max(-1e30, torch.finfo(logits.dtype).min))
+
+
+def position_loss(logits: Tensor, positions: Tensor, closed: Tensor) -> Tensor:
+    """Return the mean cross entropy of positions; those that cannot be chosen are ignored.
+
+    Args:
+        logits: (batch, tokens)
+        positions: (batch,); beyond the tokens or closed means ignored; a negative one is the first
+            token, as in transformers
+        closed: (batch, tokens), True where no position may lie
+    """
+    positions = positions.long().reshape(-1).clamp(min=0)
+    columns = positions.clamp(max=logits.shape[1] - 1)
+    possible = (columns == positions) & ~closed.take_along_dim(columns[:, None], dim=1)[:, 0]
+    return cross_entropy(logits, columns.where(possible, IGNORED_LABEL))

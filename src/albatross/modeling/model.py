@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from albatross.config import AlbertConfig, HeadSpec
 from albatross.errors import ConfigError
 from albatross.modeling.embeddings import AlbertEmbeddings
 from albatross.modeling.encoder import AlbertTransformer
-from albatross.modeling.heads import MaskedLMHead, SentenceOrderHead, SequenceHead, cross_entropy
+from albatross.modeling.heads import ClassHead, MaskedLMHead, SentenceOrderHead, cross_entropy
 from albatross.modeling.outputs import (
     AlbertForPreTrainingOutput,
     AlbertHeadOutput,
@@ -36,6 +34,8 @@ class AlbertModel(AlbertPreTrainedModel):
     >>> AlbertModel(variant("albatross-tiny"))
     AlbertModel(hidden=128, depth=4, sharing='all', parameters=1,345,920)
     """
+
+    optional_parts: ClassVar[Mapping[str, str]] = {"albert.pooler.": "add_pooling_layer"}
 
     def __init__(
         self, config: AlbertConfig, *, add_pooling_layer: bool = True, seed: int | None = 0
@@ -95,7 +95,7 @@ class AlbertModel(AlbertPreTrainedModel):
         attentions = None
         if output_attentions:
             attentions = tuple(
-                padded.pad_attention(self.encoder.attention_of(d).probabilities(states[d], layout))
+                padded.pad_attention(self.encoder.probabilities(states[d], layout, d))
                 for d in range(self.config.depth)
             )
         return AlbertModelOutput(
@@ -109,13 +109,29 @@ class AlbertModel(AlbertPreTrainedModel):
 class AlbertForPreTraining(AlbertPreTrainedModel):
     """Masked words and sentence order; either loss may be absent."""
 
-    def __init__(self, config: AlbertConfig, *, seed: int = 0) -> None:
-        """Make the model with random weights drawn from `seed`."""
+    optional_parts: ClassVar[Mapping[str, str]] = {
+        **AlbertModel.optional_parts,
+        "sop_classifier.": "add_sentence_order_head",
+    }
+
+    def __init__(
+        self,
+        config: AlbertConfig,
+        *,
+        add_pooling_layer: bool = True,
+        add_sentence_order_head: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """Make the model with random weights drawn from `seed`.
+
+        The sentence-order head stands on the pooler: without it there is neither.
+        """
         super().__init__()
         self.config = config
-        self.albert = AlbertModel(config, seed=None)
+        self.albert = AlbertModel(config, add_pooling_layer=add_pooling_layer, seed=None)
         self.predictions = MaskedLMHead(config)
-        self.sop_classifier = SentenceOrderHead(config)
+        if add_pooling_layer and add_sentence_order_head:
+            self.sop_classifier = SentenceOrderHead(config)
         self.initialize(seed)
 
     def predict_words(self, rows: Tensor) -> Tensor:
@@ -144,21 +160,37 @@ class AlbertForPreTraining(AlbertPreTrainedModel):
             labels: (batch, tokens), the words to be predicted, -100 elsewhere
             sentence_order_label: (batch,), 0 for the original order, 1 for switched, -100 for none
             options: `output_hidden_states`, `output_attentions`
+
+        Raises:
+            ConfigError: a label for a head that the model was made without.
         """
         encoded = self.albert(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **options
         )
         logits = self.predict_words(encoded.last_hidden_state)
-        order = self.sop_classifier(encoded.pooler_output)
+        order = self._sentence_order(encoded.pooler_output, sentence_order_label)
         losses = []
         if labels is not None:
             losses.append(cross_entropy(logits.flatten(0, 1), labels.flatten()))
-        if sentence_order_label is not None:
+        if order is not None and sentence_order_label is not None:
             losses.append(cross_entropy(order, sentence_order_label.flatten()))
         loss = torch.stack(losses).sum() if losses else None
         return AlbertForPreTrainingOutput(
             loss, logits, order, encoded.hidden_states, encoded.attentions
         )
+
+    def _sentence_order(self, pooled: Tensor | None, label: Tensor | None) -> Tensor | None:
+        """Return the logits of the sentence-order head, if there is one."""
+        if hasattr(self, "sop_classifier"):
+            logits: Tensor = self.sop_classifier(pooled)
+            return logits
+        if label is not None:
+            raise ConfigError(
+                "`sentence_order_label` needs the sentence-order head. Received: a model without"
+                ' it. Open it with `initialize="sop_classifier"`, and `"albert.pooler"` where that'
+                " is missing, too."
+            )
+        return None
 
 
 class AlbertForMaskedLM(AlbertPreTrainedModel):
@@ -192,63 +224,6 @@ class AlbertForMaskedLM(AlbertPreTrainedModel):
         if labels is not None:
             loss = cross_entropy(logits.flatten(0, 1), labels.flatten())
         return AlbertHeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
-
-
-class AlbertForSequenceClassification(AlbertPreTrainedModel):
-    """Classes or scores of a text or a pair; one label means regression, as in transformers."""
-
-    def __init__(
-        self, config: AlbertConfig, *, num_labels: int | None = None, seed: int = 0
-    ) -> None:
-        """Make the model; `num_labels` is read from the configuration when not given."""
-        super().__init__()
-        if num_labels is not None and num_labels != config.num_labels:
-            config = replace(config, extra={**config.extra, **_label_keys(num_labels)})
-        self.config = config
-        self.num_labels = config.num_labels
-        self.albert = AlbertModel(config, seed=None)
-        self.classifier = SequenceHead(config, self.num_labels)
-        self.initialize(seed)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        **options: bool,
-    ) -> AlbertHeadOutput:
-        """Score padded sequences.
-
-        The loss follows the configuration's `problem_type`, or the labels: real numbers for one
-        label, class numbers (batch,), or a row of zeros and ones (batch, classes).
-        """
-        encoded = self.albert(
-            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **options
-        )
-        logits = self.classifier(encoded.pooler_output)
-        loss = None if labels is None else self._loss(logits, labels)
-        return AlbertHeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of the problem's type."""
-        kind = self.config.extra.get("problem_type")
-        if kind is None:
-            integers = not labels.is_floating_point() and labels.dtype != torch.bool
-            kind = "single_label_classification" if integers else "multi_label_classification"
-            kind = "regression" if self.num_labels == 1 else kind
-        if kind == "regression":
-            return functional.mse_loss(logits, labels.to(logits.dtype).reshape(logits.shape))
-        if kind == "multi_label_classification":
-            return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-        if kind == "single_label_classification":
-            return cross_entropy(logits, labels.flatten())
-        raise ConfigError(
-            "`problem_type` must be regression, single_label_classification or"
-            f" multi_label_classification. Received: {kind!r}."
-        )
 
 
 class AlbertWithHeads(AlbertPreTrainedModel):
@@ -290,11 +265,4 @@ class AlbertWithHeads(AlbertPreTrainedModel):
                 "A head needs a name of its own, of letters, digits and underscores."
                 f" Received: {name!r}. Name another."
             )
-        owner.add_module(last, SequenceHead(self.config, spec.size))
-
-
-def _label_keys(num_labels: int) -> dict[str, Any]:
-    """Return transformers' label keys for labels without names."""
-    names = {str(index): f"LABEL_{index}" for index in range(num_labels)}
-    numbers = {name: int(index) for index, name in names.items()}
-    return {"id2label": names, "label2id": numbers, "num_labels": num_labels}
+        owner.add_module(last, ClassHead(self.config, spec.size))

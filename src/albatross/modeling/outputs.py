@@ -60,9 +60,45 @@ class AlbertForPreTrainingOutput(ModelOutput):
 
 @dataclass(frozen=True, eq=False)
 class AlbertHeadOutput(ModelOutput):
-    """Results of one head: `logits` (batch, tokens, vocab) or (batch, classes)."""
+    """Results of one head: `logits` (batch, tokens, vocab) or (batch, tokens, classes).
+
+    Without tokens where the head answers for a sequence: (batch, classes), (batch, choices).
+    """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AlbertForQuestionAnsweringOutput(ModelOutput):
+    """Results over a text with its question: two logits (batch, tokens), closed where hidden."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class AlbertForBeamQuestionAnsweringOutput(ModelOutput):
+    """Results of the beam head: a loss when positions were given, else the best spans.
+
+    Attributes:
+        start_top_log_probs: (batch, starts), falling
+        start_top_index: (batch, starts), columns of the padded batch
+        end_top_log_probs: (batch, starts * ends); `i * ends + j` is the j-th best end of start i
+        end_top_index: (batch, starts * ends), likewise
+        cls_logits: (batch,), above zero where there rather is no answer
+    """
+
+    loss: Tensor | None = None
+    start_top_log_probs: Tensor | None = None
+    start_top_index: Tensor | None = None
+    end_top_log_probs: Tensor | None = None
+    end_top_index: Tensor | None = None
+    cls_logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
