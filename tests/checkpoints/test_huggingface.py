@@ -2,14 +2,16 @@ import numpy as np
 import pytest
 
 from albatross.checkpoints.huggingface import (
+    ENGLISH,
     WORD_EMBEDDINGS,
     canonical,
     encoder_shapes,
     fit,
     masked_lm_shapes,
+    published_gelu,
     sentence_order_shapes,
 )
-from albatross.config import AlbertConfig
+from albatross.config import AlbertConfig, variant
 from albatross.errors import WeightsError
 
 CONFIG = AlbertConfig(
@@ -50,6 +52,18 @@ def test_older_spellings_become_the_present_one(before, after):
     assert list(canonical({before: np.ones(2)})) == [after]
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_the_prefix_of_a_wrapped_model_is_taken_off(wrapper):
+    names = ("embeddings.LayerNorm.gamma", "classifier.bias")
+    found = canonical({wrapper + name: np.ones(2) for name in names})
+    assert list(found) == ["albert.embeddings.LayerNorm.weight", "classifier.bias"]
+
+
+def test_a_prefix_that_only_some_tensors_have_is_a_name():
+    names = {"module.bias", "classifier.bias"}
+    assert canonical({name: np.ones(2) for name in names}).keys() == names
+
+
 @pytest.mark.parametrize("prefix", ["", "albert."])
 def test_buffers_are_left_out(prefix):
     buffers = {
@@ -79,10 +93,22 @@ def test_a_tied_tensor_alone_takes_the_name_of_the_absent_one():
     assert found["predictions.bias"] is bias
 
 
+@pytest.mark.parametrize("zero", ["predictions.bias", "predictions.decoder.bias"])
+def test_of_two_biases_that_were_added_the_one_that_is_not_zero_is_kept(zero):
+    names = {"predictions.bias", "predictions.decoder.bias"}
+    biases = {name: np.full(3, name != zero, np.float32) for name in names}
+    assert canonical(biases)["predictions.bias"].tolist() == [1, 1, 1]
+
+
+def test_words_that_are_zero_are_no_reason_to_take_other_ones():
+    with pytest.raises(WeightsError, match=r"`predictions.decoder.weight` must equal"):
+        canonical({WORD_EMBEDDINGS: np.zeros(3), "predictions.decoder.weight": np.ones(3)})
+
+
 @pytest.mark.parametrize("name", ["weight", "bias"])
 def test_a_decoder_that_was_trained_apart_is_refused(name):
     original = {"weight": WORD_EMBEDDINGS, "bias": "predictions.bias"}[name]
-    apart = {original: np.zeros(3), f"predictions.decoder.{name}": np.ones(3)}
+    apart = {original: np.full(3, 2.0), f"predictions.decoder.{name}": np.ones(3)}
     with pytest.raises(WeightsError, match=f"`predictions.decoder.{name}` must equal"):
         canonical(apart)
 
@@ -135,3 +161,30 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed_together():
 def test_a_long_list_is_cut_short():
     with pytest.raises(WeightsError, match=r"missing: (\S+, ){5}\S+ and \d+ more"):
         fit({}, encoder_shapes(CONFIG))
+
+
+def test_names_from_a_file_stay_in_one_line():
+    with pytest.raises(WeightsError, match=r"unexpected: 'a\\nb', x+\.") as caught:
+        fit({"a\nb": np.zeros(2), "x" * 10_000: np.zeros(2)}, {"classifier.bias": (2,)})
+    assert len(str(caught.value)) < 1_000
+
+
+# === The published configurations ===
+
+
+def test_eight_english_models_are_published():
+    assert len(ENGLISH) == 8
+    assert ENGLISH[0] == "albert-base-v1"
+
+
+@pytest.mark.parametrize("name", ENGLISH)
+def test_a_published_size_with_the_exact_gelu_is_known(name):
+    assert published_gelu(variant(name, hidden_act="gelu"))
+    assert not published_gelu(variant(name))
+
+
+@pytest.mark.parametrize(
+    "other", [{"vocab_size": 21_128}, {"num_hidden_layers": 6}, {"num_hidden_groups": 2}]
+)
+def test_other_sizes_may_have_any_gelu(other):
+    assert not published_gelu(variant("albert-base-v1", hidden_act="gelu", **other))

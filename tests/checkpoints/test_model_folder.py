@@ -1,10 +1,11 @@
 import json
 import os
-import struct
+import sys
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
+import torch
+from safetensors.numpy import save_file
 
 from albatross.checkpoints.model_folder import (
     CONFIG,
@@ -14,11 +15,12 @@ from albatross.checkpoints.model_folder import (
     read_config,
     read_weights,
     update_model,
+    weight_files,
     write_model,
     write_weights,
 )
 from albatross.config import AlbertConfig
-from albatross.errors import ConfigError, FolderError
+from albatross.errors import ConfigError, FolderError, MissingDependencyError
 
 ARRAYS = {"classifier.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 
@@ -29,14 +31,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def raw_file(header, data=b"", length=None):
-    """A safetensors file with this header, or with a header of this pretended length."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text) if length is None else length) + text + data
-
-
-def bytes_tensor(dtype, shape, data, **header):
-    return raw_file({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}}, data)
+def write_shards(folder, shards, places=None, suffix="safetensors"):
+    """Writes each dictionary into a shard, and an index that names the tensors' places."""
+    stem = "model" if suffix == "safetensors" else "pytorch_model"
+    found: dict[str, str] = {}
+    for number, arrays in enumerate(shards, 1):
+        name = f"{stem}-{number:05}-of-{len(shards):05}.{suffix}"
+        if suffix == "safetensors":
+            save_file(arrays, folder / name)
+        else:
+            tensors = {key: torch.from_numpy(array) for key, array in arrays.items()}
+            torch.save(tensors, folder / name)
+        found |= dict.fromkeys(arrays, name)
+    index = {"metadata": {"total_size": 1}, "weight_map": found if places is None else places}
+    (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps(index))
 
 
 # === There and back ===
@@ -69,13 +77,90 @@ def test_every_kind_of_number_keeps_its_kind(tmp_path, dtype):
     assert found.all()
 
 
-def test_bfloat16_is_read_as_float32(tmp_path):
-    values = np.array([1.0, -2.5, 0.15625, 3e38, -0.0, np.inf], np.float32)
-    halves = (values.view(np.uint32) >> 16).astype("<u2")
-    (tmp_path / WEIGHTS).write_bytes(bytes_tensor("BF16", [2, 3], halves.tobytes()))
-    found = read_weights(tmp_path)["a"]
-    assert found.dtype == np.float32
-    assert np.allclose(found.astype(float), values.reshape(2, 3), rtol=2**-8, atol=0)
+# === Where weights may stand ===
+
+PARTS = [{"classifier.weight": np.ones((2, 3), np.float32)}, {"classifier.bias": np.zeros(2)}]
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_shards_are_put_together(tmp_path, suffix):
+    write_shards(tmp_path, PARTS, suffix=suffix)
+    found = read_weights(tmp_path)
+    assert found.keys() == {"classifier.weight", "classifier.bias"}
+    assert found["classifier.weight"].all()
+    assert [path.suffix for path in weight_files(tmp_path)] == [f".{suffix}"] * 2
+
+
+def test_safetensors_are_taken_before_shards_and_shards_before_a_pickle(tmp_path):
+    torch.save({"classifier.bias": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    assert read_weights(tmp_path)["classifier.bias"].shape == (1,)
+    write_shards(tmp_path, [{"classifier.bias": np.ones(2)}])
+    assert read_weights(tmp_path)["classifier.bias"].shape == (2,)
+    write_weights(tmp_path, {"classifier.bias": np.ones(3)})
+    assert read_weights(tmp_path)["classifier.bias"].shape == (3,)
+
+
+OUTSIDE = ["../out.safetensors", "/tmp/out.safetensors", "a/out.safetensors", "..", "", "C:a.bin"]
+
+
+@pytest.mark.parametrize("place", [*OUTSIDE, "a\\out.bin", ".a.bin", "a.pkl", "a.bin\n", 3, None])
+def test_a_shard_outside_the_folder_is_refused(tmp_path, place):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    save_file(ARRAYS, tmp_path / "out.safetensors")
+    write_shards(folder, [], {"classifier.weight": place})
+    for read in (read_weights, weight_files):
+        with pytest.raises(FolderError, match=r"must name .* files of its own folder.*folder'"):
+            read(folder)
+
+
+@pytest.mark.parametrize("places", [{}, [], "a.safetensors", 3])
+def test_an_index_without_places_is_refused(tmp_path, places):
+    write_shards(tmp_path, [], places)
+    with pytest.raises(FolderError, match="must hold a `weight_map`"):
+        read_weights(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "moved"])
+def test_an_index_that_does_not_fit_its_shards_is_refused(tmp_path, change):
+    first, second = (f"model-0000{number}-of-00002.safetensors" for number in (1, 2))
+    places = {"classifier.weight": first, "classifier.bias": second}
+    if change == "moved":
+        places = {"classifier.weight": second, "classifier.bias": first}
+    elif change == "more":
+        places["pooler.bias"] = second
+    else:
+        del places["classifier.bias"]
+        places["pooler.bias"] = second
+    write_shards(tmp_path, PARTS, places)
+    with pytest.raises(FolderError, match=r"must hold the tensors that .* looks for there"):
+        read_weights(tmp_path)
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    write_shards(tmp_path, PARTS)
+    weight_files(tmp_path)[1].unlink()
+    with pytest.raises(FolderError, match=r"must hold `model-00002-of-00002.safetensors`"):
+        read_weights(tmp_path)
+
+
+def test_a_shard_is_held_against_the_checksum_of_the_run(tmp_path):
+    write_shards(tmp_path, PARTS)
+    name = weight_files(tmp_path)[1].name
+    (tmp_path / RUN).write_text(json.dumps({"sha256": {name: "0" * 64}}))
+    with pytest.raises(FolderError, match=f"`{name}` must have the checksum"):
+        read_weights(tmp_path)
+
+
+def test_a_pickle_alone_needs_torch(tmp_path, monkeypatch):
+    torch.save({"classifier.bias": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "albatross.checkpoints.pickle_file", raising=False)
+    with pytest.raises(MissingDependencyError, match=r"`torch` is needed.*albatross\[train\]"):
+        read_weights(tmp_path)
+
+
+# === Written ===
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
@@ -92,50 +177,13 @@ def test_the_file_has_the_rights_that_the_umask_leaves(tmp_path, umask, mode):
 
 # === Damage: one line that says what is wrong ===
 
-LIES = {
-    "zero bytes": b"",
-    "seven bytes": b"\x01" * 7,
-    "a header longer than the file": raw_file({}, length=1_000),
-    "a header without end": raw_file({}, length=2**63),
-    "a header that is no JSON": raw_file(b"{nothing}"),
-    "a header that is a list": raw_file([1]),
-    "a header that is no UTF-8": raw_file(b"\xff\xfe"),
-    "a pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins.",
-    "a shape beyond the bytes": bytes_tensor("F32", [1_000, 1_000], bytes(8)),
-    "a shape below the bytes": bytes_tensor("F32", [1], bytes(8)),
-    "a shape that overflows": bytes_tensor("F32", [2**40, 2**40], bytes(8)),
-    "a negative shape": bytes_tensor("F32", [-2], bytes(8)),
-    "bytes that are not there": raw_file(
-        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(4)
-    ),
-    "bytes that nobody owns": bytes_tensor("F32", [2], bytes(8)) + bytes(8),
-    "overlapping tensors": raw_file(
-        {n: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for n in "ab"}, bytes(8)
-    ),
-    "an unknown dtype": bytes_tensor("F33", [2], bytes(8)),
-}
 
-
-@pytest.mark.parametrize("lie", LIES)
-def test_a_damaged_weights_file_is_refused_in_one_line(tmp_path, lie):
-    (tmp_path / WEIGHTS).write_bytes(LIES[lie])
+@pytest.mark.parametrize("content", [b"", b"\1" * 7, b"\0" * 8, b"\x80\x04\x95pickle"])
+def test_a_damaged_weights_file_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / WEIGHTS).write_bytes(content)
     with pytest.raises(FolderError, match=f"whole safetensors file.*{tmp_path.name}") as caught:
         read_weights(tmp_path)
     assert "\n" not in str(caught.value)
-
-
-def test_a_file_cut_off_anywhere_is_refused(tmp_path):
-    whole = save(ARRAYS)
-    for length in range(len(whole)):
-        (tmp_path / WEIGHTS).write_bytes(whole[:length])
-        with pytest.raises(FolderError, match=f"{length:,} bytes"):
-            read_weights(tmp_path)
-
-
-def test_numbers_that_numpy_lacks_are_refused_by_name(tmp_path):
-    (tmp_path / WEIGHTS).write_bytes(bytes_tensor("F8_E4M3", [8], bytes(8)))
-    with pytest.raises(FolderError, match="Received: a of F8_E4M3"):
-        read_weights(tmp_path)
 
 
 @pytest.mark.parametrize("read", [read_weights, check_digest])
@@ -153,11 +201,18 @@ def test_a_run_without_a_checksum_is_believed(folder):
     assert read_weights(folder).keys() == {"classifier.bias"}
 
 
-@pytest.mark.parametrize("pickled", ["pytorch_model.bin", "model.pt"])
-def test_a_pickle_is_never_read(folder, pickled):
-    (folder / WEIGHTS).rename(folder / pickled)
+@pytest.mark.parametrize("name", ["model.pt", "weights.safetensors", "tf_model.h5"])
+def test_other_files_are_never_read_as_weights(folder, name):
+    (folder / WEIGHTS).rename(folder / name)
     (folder / RUN).unlink()
-    with pytest.raises(FolderError, match=r"must hold `model.safetensors`"):
+    with pytest.raises(FolderError, match=r"must hold `model.safetensors` or `pytorch_model.bin`"):
+        read_weights(folder)
+
+
+def test_a_pickle_in_place_of_the_weights_of_a_run_is_refused(folder):
+    (folder / WEIGHTS).unlink()
+    torch.save({"classifier.bias": torch.ones(1)}, folder / "pytorch_model.bin")
+    with pytest.raises(FolderError, match=r"must hold `model.safetensors`.*without it"):
         read_weights(folder)
 
 
@@ -183,6 +238,13 @@ def test_a_config_that_breaks_a_rule_is_refused(folder):
 
 
 # === Writing again ===
+
+
+def test_weights_may_be_written_over_the_file_they_are_mapped_from(folder):
+    arrays = read_weights(folder)
+    update_model(folder, AlbertConfig(), arrays)
+    for found in (arrays, read_weights(folder)):
+        np.testing.assert_array_equal(found["classifier.weight"], ARRAYS["classifier.weight"])
 
 
 def test_updating_keeps_other_files_and_renews_the_checksum(folder):

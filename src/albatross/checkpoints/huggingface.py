@@ -1,7 +1,8 @@
 """Hugging Face's tensor names: which tensors a model has, with shapes, and older spellings of them.
 
 Our modules carry these very names, so a file needs no mapping; it only needs its variations
-removed: the optional `albert.` prefix, `gamma` and `beta`, buffers, and tied tensors stored twice.
+removed: the optional `albert.` prefix, wrappers' prefixes, `gamma` and `beta`, buffers, and tied
+tensors stored twice.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import VARIANTS, AlbertConfig, HeadSpec, variant
 from albatross.errors import WeightsError
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -23,13 +24,22 @@ _TIED = {
     "predictions.decoder.bias": "predictions.bias",
 }
 _BUFFERS = {"albert.embeddings.position_ids", "albert.embeddings.token_type_ids"}
-_HEAD_PREFIXES = (
+KNOWN_PREFIXES = (
     "albert.",
     "predictions.",
     "sop_classifier.",
     "classifier.",
     "qa_outputs.",
+    "beam_qa.",
     "heads.",
+)
+# What torch puts before every name of a model it has wrapped, for several devices or compiled.
+_WRAPPERS = ("module.", "_orig_mod.", "module.")
+ENGLISH = tuple(name for name in VARIANTS if name.endswith(("-v1", "-v2")))
+"""The eight English models that Google published, by the names they have everywhere."""
+_SIZES = (
+    *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_hidden_groups"),
+    *("num_attention_heads", "intermediate_size", "inner_group_num"),
 )
 _OLD_SPELLINGS = {".gamma": ".weight", ".beta": ".bias"}
 
@@ -54,6 +64,7 @@ def encoder_shapes(config: AlbertConfig, *, pooler: bool = True) -> Shapes:
                 shapes |= _linear(f"{layer}.ffn", hidden, config.intermediate_size)
                 shapes |= _linear(f"{layer}.ffn_output", config.intermediate_size, hidden)
                 shapes |= _norm(f"{layer}.full_layer_layer_norm", hidden)
+    shapes |= _residual_shapes(config)
     return shapes | (_linear("albert.pooler", hidden, hidden) if pooler else {})
 
 
@@ -79,6 +90,29 @@ def head_shapes(config: AlbertConfig, heads: Mapping[str, HeadSpec]) -> Shapes:
     return shapes
 
 
+def beam_qa_shapes(config: AlbertConfig) -> Shapes:
+    """Return the tensors of the SQuAD 2.0 beam head, which Hugging Face has no class for."""
+    hidden = config.hidden_size
+    return {
+        **_linear("beam_qa.start", hidden, 1),
+        **_linear("beam_qa.end_dense", 2 * hidden, hidden),
+        **_norm("beam_qa.end_LayerNorm", hidden),
+        **_linear("beam_qa.end_output", hidden, 1),
+        **_linear("beam_qa.answer_dense", 2 * hidden, hidden),
+        "beam_qa.answer_output.weight": (1, hidden),
+    }
+
+
+def published_gelu(config: AlbertConfig) -> bool:
+    """Whether a configuration has a published English size and the exact form of GELU.
+
+    Google trained all eight with the tanh form; the version-1 configurations on the hub say `gelu`.
+    """
+    sizes = {tuple(getattr(one, name) for name in _SIZES) for one in map(variant, ENGLISH)}
+    own = tuple(getattr(config, name) for name in _SIZES)
+    return config.hidden_act == "gelu" and own in sizes
+
+
 def canonical(arrays: Mapping[str, NDArray[np.generic]]) -> Arrays:
     """Return the arrays under their present names, tied ones once, buffers left out.
 
@@ -86,26 +120,23 @@ def canonical(arrays: Mapping[str, NDArray[np.generic]]) -> Arrays:
         WeightsError: a tensor stands there under two names, or one that should be tied has been
             trained apart; it would be lost.
     """
+    for wrapper in _WRAPPERS:
+        if arrays and all(name.startswith(wrapper) for name in arrays):
+            arrays = {name.removeprefix(wrapper): array for name, array in arrays.items()}
     renamed: Arrays = {}
     for name, array in arrays.items():
         present = _present_name(name)
         if present in renamed:
             raise WeightsError(
-                f"A tensor must stand in a file once. Received `{present}` under two spellings,"
-                f" one of them `{name}`. Remove the one that the model was not trained with."
+                f"A tensor must stand in a file once. Received `{_shorten([present])}` under two"
+                f" spellings, one of them `{_shorten([name])}`. Remove the one that the model was"
+                " not trained with."
             )
         renamed[present] = array
     for tied, original in _TIED.items():
-        if tied not in renamed:
-            continue
-        if original not in renamed:
-            renamed[original] = renamed[tied]
-        elif not np.array_equal(renamed[tied], renamed[original]):
-            raise WeightsError(
-                f"`{tied}` must equal `{original}`: ALBERT ties them. Received two that differ."
-                " Tie them, or open the folder with the program that wrote it."
-            )
-        del renamed[tied]
+        if tied in renamed:
+            twin = renamed.pop(tied)
+            renamed[original] = _tied(renamed.get(original, twin), twin, original, tied)
     return {name: array for name, array in renamed.items() if name not in _BUFFERS}
 
 
@@ -153,11 +184,29 @@ def fit(
     return unused
 
 
+def _tied(
+    first: NDArray[np.generic], second: NDArray[np.generic], original: str, tied: str
+) -> NDArray[np.generic]:
+    """Return the one array that two tied tensors are.
+
+    Early transformers had two biases and added both, so that one of them may have stayed zero.
+    """
+    if np.array_equal(first, second):
+        return first
+    is_bias = original.endswith(".bias") and first.shape == second.shape
+    if is_bias and not (first.any() and second.any()):
+        return first if first.any() else second
+    raise WeightsError(
+        f"`{tied}` must equal `{original}`: ALBERT ties them. Received two that differ."
+        " Tie them, or open the folder with the program that wrote it."
+    )
+
+
 def _is_encoder_layer(name: str) -> bool:
     """Whether a tensor cannot be some head's: it is the encoder's, or of no kind we know."""
     if name.startswith("albert.pooler."):
         return False
-    return name.startswith("albert.") or not name.startswith(_HEAD_PREFIXES)
+    return name.startswith("albert.") or not name.startswith(KNOWN_PREFIXES)
 
 
 def _present_name(name: str) -> str:
@@ -171,9 +220,10 @@ def _present_name(name: str) -> str:
 
 
 def _shorten(names: list[str], most: int = 6) -> str:
-    """Join names for a message of one line."""
+    """Join names for a message of one line; a file may name its tensors in any way."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    shown = [name if name.isprintable() else ascii(name) for name in names[:most]]
+    return ", ".join(name[:200] for name in shown) + rest
 
 
 def _attention_shapes(prefix: str, hidden: int) -> Shapes:
@@ -182,6 +232,23 @@ def _attention_shapes(prefix: str, hidden: int) -> Shapes:
     for part in ("query", "key", "value", "dense"):
         shapes |= _linear(f"{prefix}.{part}", hidden, hidden)
     return shapes | _norm(f"{prefix}.LayerNorm", hidden)
+
+
+def _residual_shapes(config: AlbertConfig) -> Shapes:
+    """Return what every depth adds to the layers that it shares; nothing at rank zero."""
+    hidden, wide, rank = config.hidden_size, config.intermediate_size, config.depth_lora_rank
+    maps = {f"attention.{part}": (hidden, hidden) for part in ("query", "key", "value", "dense")}
+    maps |= {"ffn": (hidden, wide), "ffn_output": (wide, hidden)}
+    shapes: Shapes = {}
+    for depth in range(config.depth if rank else 0):
+        prefix = f"albert.encoder.depth_residuals.{depth}"
+        for part, (inputs, outputs) in maps.items():
+            shapes[f"{prefix}.{part}.lora_A.weight"] = (rank, inputs)
+            shapes[f"{prefix}.{part}.lora_B.weight"] = (outputs, rank)
+            shapes[f"{prefix}.{part}.bias"] = (outputs,)
+        for norm in ("attention.LayerNorm", "full_layer_layer_norm"):
+            shapes |= _norm(f"{prefix}.{norm}", hidden)
+    return shapes
 
 
 def _linear(prefix: str, inputs: int, outputs: int) -> Shapes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -18,13 +19,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from albatross.atomic import read_json, write_json
 from albatross.checkpoints.huggingface import Arrays, canonical
+from albatross.checkpoints.safetensors_file import map_arrays
 from albatross.config import AlbertConfig
-from albatross.errors import FolderError
+from albatross.errors import FolderError, MissingDependencyError
 
 CONFIG, WEIGHTS, TASKS, RUN, CARD = (
     "config.json",
@@ -34,18 +36,11 @@ CONFIG, WEIGHTS, TASKS, RUN, CARD = (
     "README.md",
 )
 TRAINING_STATE = "training_state"
-# What a model's file may hold; bfloat16, which numpy lacks, is widened to float32.
-_DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "i1",
-    "U8": "u1",
-    "BOOL": "?",
-}
+# Where weights may stand, the best first: in one file or in shards that an index names.
+_PICKLE = "pytorch_model.bin"
+_INDEX = ".index.json"
+_PLACES = (WEIGHTS, f"{WEIGHTS}{_INDEX}", _PICKLE, f"{_PICKLE}{_INDEX}")
+_SHARD = re.compile(r"\w[\w.-]*\.(safetensors|bin)")
 
 
 def read_config(folder: Path) -> AlbertConfig:
@@ -64,31 +59,37 @@ def read_config(folder: Path) -> AlbertConfig:
     return AlbertConfig.from_dict(read_json(folder / CONFIG))
 
 
-def read_weights(folder: Path) -> Arrays:
-    """Read `model.safetensors` under present names, in the dtype of the file.
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a folder's weights: the first kind that is there.
 
-    The arrays are the reader's own and may be written to; bfloat16 comes as float32. Nothing else
-    in the folder is ever read as weights, least of all a pickle.
+    `model.safetensors`, its shards, `pytorch_model.bin`, or that one's shards.
+
+    Raises:
+        FolderError: there are none, or the index of the shards is damaged or leads elsewhere.
+    """
+    place = _place(folder)
+    if not place.name.endswith(_INDEX):
+        return [place]
+    return [folder / name for name in sorted(set(_shards(place).values()))]
+
+
+def read_weights(folder: Path) -> Arrays:
+    """Read a folder's weights under present names, in the dtype of the file.
+
+    Safetensors are mapped, not read: a page comes from the disk when it is first touched. The
+    arrays may be written to, and the files stay as they are; bfloat16 comes as float32. A pickle is
+    read only where there are no safetensors, and nothing in it is run.
 
     Raises:
         WeightsError: tied tensors differ.
-        FolderError: the file is missing, truncated, or not the one that `run.json` describes.
+        FolderError: a file is missing, damaged, or not the one that `run.json` describes.
+        MissingDependencyError: the folder has a pickle alone, and torch is not installed.
     """
     check_digest(folder)
-    path = folder / WEIGHTS
-    try:
-        tensors = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-    except OSError as error:
-        raise FolderError(
-            f"A model folder must hold `{WEIGHTS}`. Received: {str(folder)!r} without a readable"
-            f" one ({error.strerror}). Write the folder again, or copy the file into it."
-        ) from error
-    except SafetensorError as error:
-        raise FolderError(
-            f"`{WEIGHTS}` must be a whole safetensors file. Received in {str(folder)!r}:"
-            f" {path.stat().st_size:,} bytes that are not ({error}). Copy or write it again."
-        ) from error
-    return canonical({name: _array(name, tensor) for name, tensor in tensors})
+    place = _place(folder)
+    if place.name.endswith(_INDEX):
+        return canonical(_read_shards(place))
+    return canonical(_read_file(place))
 
 
 def write_weights(folder: Path, arrays: Mapping[str, NDArray[np.generic]]) -> str:
@@ -117,28 +118,33 @@ def write_model(
 
 
 def check_digest(folder: Path) -> None:
-    """Compare `model.safetensors` with the checksum in `run.json`, where there is one.
+    """Compare the weights with the checksums in `run.json`, where there are any.
+
+    Every byte is read for it, piece by piece: some 30 ms for a base model, 0.6 s for xxlarge. That
+    is the price of noticing a disk's or a copy's fault before it is answered with; folders of
+    other programs have no checksums and are opened without.
 
     Raises:
-        FolderError: the file is missing, or its bytes have changed.
+        FolderError: a file is missing, or its bytes have changed.
     """
     digests = read_json(folder / RUN).get("sha256") if (folder / RUN).is_file() else None
-    expected = digests.get(WEIGHTS) if isinstance(digests, dict) else None
-    if not expected:
+    if not isinstance(digests, dict):
         return
-    try:
-        found = _digest(folder / WEIGHTS)
-    except OSError as error:
-        raise FolderError(
-            f"A model folder must hold `{WEIGHTS}`. Received: {str(folder)!r} without it."
-            " Copy the folder again."
-        ) from error
-    if found != expected:
-        raise FolderError(
-            f"`{WEIGHTS}` must have the checksum that `{RUN}` names. Received in {str(folder)!r}:"
-            " other bytes. Copy the folder again; if you changed the weights on purpose, remove"
-            f" `sha256` from `{RUN}`."
-        )
+    names = {path.name for path in weight_files(folder)} | {WEIGHTS}
+    for name in sorted(names & digests.keys()):
+        try:
+            found = _digest(folder / name)
+        except OSError as error:
+            raise FolderError(
+                f"A model folder must hold `{name}`. Received: {str(folder)!r} without it."
+                " Copy the folder again."
+            ) from error
+        if found != digests[name]:
+            raise FolderError(
+                f"`{name}` must have the checksum that `{RUN}` names. Received in {str(folder)!r}:"
+                " other bytes. Copy the folder again; if you changed the weights on purpose,"
+                f" remove `sha256` from `{RUN}`."
+            )
 
 
 def update_model(
@@ -154,6 +160,8 @@ def update_model(
         draft = Path(tempfile.mkdtemp(prefix=".", suffix=".writing", dir=folder))
         try:
             digest = write_weights(draft, arrays)
+            # The arrays may be mapped from the old file, whose bytes live on without its name.
+            # Windows keeps the name too, and refuses this until no model is open from the folder.
             os.replace(draft / WEIGHTS, folder / WEIGHTS)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -167,18 +175,64 @@ def update_model(
         ) from error
 
 
-def _array(name: str, tensor: Mapping[str, Any]) -> NDArray[np.generic]:
-    """Return one tensor of a safetensors file as an array over its bytes."""
-    dtype, shape = tensor["dtype"], tensor["shape"]
-    if dtype == "BF16":
-        halves = np.frombuffer(tensor["data"], dtype="<u2").astype(np.uint32)
-        return (halves << 16).view(np.float32).reshape(shape)
-    if dtype not in _DTYPES:
+def _place(folder: Path) -> Path:
+    """Return the file to begin with: the weights, or the index of their shards."""
+    for name in _PLACES:
+        if (folder / name).is_file():
+            return folder / name
+    raise FolderError(
+        f"A model folder must hold `{WEIGHTS}` or `{_PICKLE}`. Received: {str(folder)!r} without a"
+        " readable one. Write the folder again, or copy the file into it; a TensorFlow checkpoint"
+        " becomes a folder by `albatross convert`."
+    )
+
+
+def _read_file(path: Path) -> Arrays:
+    """Return the tensors of one file by the names in it."""
+    if path.suffix == ".safetensors":
+        return map_arrays(path)
+    try:
+        from albatross.checkpoints.pickle_file import read_bin
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingDependencyError("torch", "train") from error
+    return read_bin(path)
+
+
+def _read_shards(index: Path) -> Arrays:
+    """Return the tensors of all shards, each in the shard that the index names."""
+    places = _shards(index)
+    arrays: Arrays = {}
+    for file in sorted(set(places.values())):
+        expected = {name for name, place in places.items() if place == file}
+        found = _read_file(index.with_name(file))
+        if found.keys() != expected:
+            name = min(found.keys() ^ expected)
+            raise FolderError(
+                f"`{file}` must hold the tensors that `{index.name}` looks for there."
+                f" Received in {str(index.parent)!r}: {name!r} in one of them alone."
+                " Copy all files of one save."
+            )
+        arrays |= found
+    return arrays
+
+
+def _shards(index: Path) -> dict[str, str]:
+    """Return the shard of every tensor; a shard must be a file beside the index."""
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
         raise FolderError(
-            f"A tensor of `{WEIGHTS}` must be of a dtype among BF16, {', '.join(_DTYPES)}."
-            f" Received: {name} of {dtype}. Save the model in float32."
+            f"`{index.name}` must hold a `weight_map` of tensors to files. Received in"
+            f" {str(index.parent)!r}: {type(places).__name__}. Copy it again."
         )
-    return np.frombuffer(tensor["data"], dtype=_DTYPES[dtype]).reshape(shape)
+    for name in places.values():
+        if not isinstance(name, str) or not _SHARD.fullmatch(name):
+            raise FolderError(
+                f"`{index.name}` must name .safetensors or .bin files of its own folder."
+                f" Received in {str(index.parent)!r}: {name!r}. Copy the folder from its source."
+            )
+    return places
 
 
 def _config_of(config: AlbertConfig, arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Any]:

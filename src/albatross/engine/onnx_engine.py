@@ -9,8 +9,6 @@ the exporter uses too. How a graph is built is not known here.
 from __future__ import annotations
 
 import hashlib
-import os
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
+from albatross.checkpoints.safetensors_file import read_header_text
 from albatross.config import AlbertConfig
 from albatross.data.packing import IntArray, PackedBatch, padded_indices
 from albatross.engine.engine import Outputs
@@ -34,8 +33,6 @@ _LAYER_INPUTS = {"rows", "rows_to_block", "block_to_rows", "key_lengths"}
 _HEADS_INPUTS = {"rows", "first"}
 HEADER_DIGEST_KEY = "weights_header_sha256"
 """Metadata of a graph: which header of `model.safetensors` its offsets were taken from."""
-# The format's own limit; a longer header is an attack or another file.
-LONGEST_HEADER = 100_000_000
 ERRORS_ONLY = 3
 """ONNX Runtime's level of logging."""
 # ONNX Runtime's exceptions share no root below Exception: each kind that loading raises is named.
@@ -77,31 +74,6 @@ def layer_files(config: AlbertConfig) -> list[str]:
     return [f"layer.{numbers.setdefault(weights, len(numbers))}.onnx" for weights in used]
 
 
-def read_weights_header(path: Path) -> bytes:
-    """Return the JSON header of a safetensors file, as it stands there.
-
-    Raises:
-        FolderError: the file is missing or shorter than it says.
-    """
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            prefix = file.read(8)
-            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-            header = file.read(length) if length <= min(LONGEST_HEADER, size - 8) else b""
-    except OSError as error:
-        raise FolderError(
-            f"A model folder must hold `{path.name}`. Received: {path.parent} ({error.strerror})."
-            " Give the folder that training or conversion wrote."
-        ) from error
-    if not header:
-        raise FolderError(
-            f"`{path.name}` must begin with its header's length and the header. Received:"
-            f" {path}, {size} bytes, not so. Write or fetch the file again."
-        )
-    return header
-
-
 class OnnxEngine:
     """The engine of an exported folder, on ONNX Runtime's CPU kernels.
 
@@ -116,7 +88,7 @@ class OnnxEngine:
         """
         self.config = config
         self.threads = threads
-        digest = hashlib.sha256(read_weights_header(folder / WEIGHTS_FILE)).hexdigest()
+        digest = hashlib.sha256(read_header_text(folder / WEIGHTS_FILE)).hexdigest()
         files = layer_files(config)
         distinct = dict.fromkeys(files)
         # Idle threads that spin for a moment make the next call of the same session 10 % faster and

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -12,20 +10,20 @@ import numpy as np
 
 from albatross.atomic import read_json
 from albatross.checkpoints.huggingface import encoder_shapes, fit, head_shapes
+from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import RUN, WEIGHTS, check_digest, read_config
+from albatross.checkpoints.safetensors_file import read_header
 from albatross.config import AlbertConfig
 from albatross.engine.engine import Engine
-from albatross.engine.onnx_engine import EMBED_FILE, OnnxEngine, read_weights_header
+from albatross.engine.onnx_engine import EMBED_FILE, OnnxEngine
 from albatross.errors import FolderError, MissingDependencyError
 from albatross.report import file_digest
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task_file import read_tasks
-from albatross.tokenizer.tokenizer_json import JsonTokenizer
-from albatross.tokenizer.unigram import UnigramTokenizer
+from albatross.tokenizer.folder import AnyTokenizer, TokenizerName
+from albatross.tokenizer.folder import open_tokenizer as read_tokenizer
 
 EngineName = Literal["auto", "torch", "onnx"]
-TokenizerName = Literal["auto", "spiece.model", "tokenizer.json"]
-AnyTokenizer = UnigramTokenizer | JsonTokenizer
 
 
 @dataclass(frozen=True)
@@ -37,30 +35,6 @@ class OpenModel:
     tokenizer: AnyTokenizer
     task: ClassificationTask
     engine: Engine
-
-
-def builtin_names() -> list[str]:
-    """Return the names of the models inside the package."""
-    root = Path(str(files("albatross") / "builtin"))
-    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-
-
-def find_model(model: str | Path) -> Path:
-    """Return the folder of a path or a built-in name; a folder of that name wins.
-
-    Raises:
-        FolderError: neither is there.
-    """
-    path = Path(model)
-    if path.is_dir():
-        return path
-    if str(model) in builtin_names():
-        return Path(str(files("albatross") / "builtin" / str(model)))
-    names = ", ".join(builtin_names())
-    raise FolderError(
-        f"A model must be a folder or a built-in name ({names or 'none in this installation'})."
-        f" Received: {str(model)!r}. Check the path, or run `albatross finetune` to make one."
-    )
 
 
 def open_model(
@@ -75,8 +49,8 @@ def open_model(
     Args:
         model: a folder, or a built-in name such as `sentiment`.
         engine: `auto` takes ONNX Runtime where the folder has been exported, else torch.
-        tokenizer: `auto` takes `spiece.model` where there is one; `tokenizer.json` follows that
-            file to the letter.
+        tokenizer: `auto` takes `spiece.model` where there is one, else `vocab.txt`;
+            `tokenizer.json` follows that file to the letter.
         threads: processor threads of ONNX Runtime.
 
     Raises:
@@ -106,12 +80,7 @@ def open_tokenizer(
         FolderError: its file is missing, or it has more pieces than the model.
         TokenizerError: its file is damaged.
     """
-    if tokenizer == "auto":
-        has_spiece = (folder / "spiece.model").is_file()
-        has_json = (folder / "tokenizer.json").is_file()
-        tokenizer = "tokenizer.json" if has_json and not has_spiece else "spiece.model"
-    kind = JsonTokenizer if tokenizer == "tokenizer.json" else UnigramTokenizer
-    reader: AnyTokenizer = kind.from_folder(folder)
+    reader = read_tokenizer(folder, tokenizer)
     if reader.vocab_size > config.vocab_size:
         raise FolderError(
             "A folder's tokenizer must not have more pieces than its model."
@@ -145,12 +114,8 @@ def _onnx_engine(
     _check_graphs(folder)
     opened = OnnxEngine(folder, config, threads=threads)
     # Shapes alone, from the file's header: no tensor is loaded for this.
-    header = json.loads(read_weights_header(folder / WEIGHTS))
-    stored = {
-        name: np.broadcast_to(np.float32(0), entry["shape"])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    header = read_header(folder / WEIGHTS)
+    stored = {name: np.broadcast_to(np.float32(0), e.shape) for name, e in header.items()}
     expected = encoder_shapes(config) | head_shapes(config, task.heads)
     fit(stored, expected, source=str(folder))
     return opened
