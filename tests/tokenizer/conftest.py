@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from albatross.tokenizer.unigram import UnigramTokenizer
+from albatross.tokenizer.wordpiece import WordPieceTokenizer
 
 HERE = Path(__file__).parent
 
@@ -18,6 +19,17 @@ def tiny_model() -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_model) -> UnigramTokenizer:
     return UnigramTokenizer.from_file(tiny_model)
+
+
+@pytest.fixture(scope="session")
+def tiny_vocab() -> Path:
+    """A `vocab.txt`, made by scripts/record_wordpiece_ids.py."""
+    return HERE / "tiny_vocab.txt"
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tiny_vocab) -> WordPieceTokenizer:
+    return WordPieceTokenizer.from_file(tiny_vocab)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.errors import FolderError, MissingDependencyError, TokenizerError
+from albatross.tokenizer.config_file import write_tokenizer_files
 from albatross.tokenizer.normalization import checked_text, checked_texts
 from albatross.tokenizer.unigram import Encoding
 
@@ -32,6 +33,10 @@ SPECIAL_PIECES = {
     "sep": ("[SEP]", "</s>"),
     "mask": ("[MASK]", "<mask>"),
 }
+
+CONTINUATION = "##"
+# SentencePiece's mark of a word's first piece, and that of vocabularies of bytes.
+WORD_MARKS = ("▁", "Ġ")
 
 
 class JsonTokenizer:
@@ -76,6 +81,10 @@ class JsonTokenizer:
         except TokenizerError as error:
             raise TokenizerError(f"{error} File: {str(path)!r}.") from error
 
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `tokenizer.json`, whole or not at all."""
+        write_tokenizer_files(folder, {JSON_FILE: self.content.encode()})
+
     @cached_property
     def sha256(self) -> str:
         """Checksum of the file's content."""
@@ -87,13 +96,20 @@ class JsonTokenizer:
         numbered = {number: piece for piece, number in self._tokenizer.get_vocab().items()}
         return [numbered.get(number, "") for number in range(max(numbered) + 1)]
 
+    @cached_property
+    def starts_word(self) -> NDArray[np.bool_]:
+        """Whether a piece begins a word, by the marks that this vocabulary uses: (vocab_size,)."""
+        if any(piece.startswith(CONTINUATION) for piece in self.pieces):
+            return np.array([not piece.startswith(CONTINUATION) for piece in self.pieces])
+        return np.array([piece.startswith(WORD_MARKS) for piece in self.pieces])
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without the special pieces around it."""
         ids: list[int] = self._tokenizer.encode(checked_text(text), add_special_tokens=False).ids
         return ids
 
-    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        """Return the ids of each text; the library uses as many threads as there are cores."""
+    def encode_batch(self, texts: Iterable[str], num_threads: int = -1) -> list[list[int]]:
+        """Return the ids of each text; the library takes its number of threads from elsewhere."""
         batch = list(map(checked_text, checked_texts(texts)))
         found = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
         return [encoding.ids for encoding in found]
@@ -108,6 +124,15 @@ class JsonTokenizer:
         """Return the text of some ids, without special pieces."""
         text: str = self._tokenizer.decode([int(number) for number in ids])
         return text
+
+    def surface_words(self, text: str) -> list[str]:
+        """Return the normalised words that the file's model gets to cut."""
+        text = checked_text(text)
+        if self._tokenizer.normalizer is not None:
+            text = self._tokenizer.normalizer.normalize_str(text)
+        if self._tokenizer.pre_tokenizer is None:
+            return [text] if text else []
+        return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)]
 
     def __repr__(self) -> str:
         """Show the size and the checksum's head."""

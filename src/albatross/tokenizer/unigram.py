@@ -11,7 +11,6 @@ This file knows nothing of sequences, padding or models.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +23,17 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from albatross.atomic import write_file
 from albatross.errors import DataError, FolderError, TokenizerError
 from albatross.tokenizer.alignment import WORD_MARK, Span, divide_span, original_spans, text_spans
+from albatross.tokenizer.config_file import (
+    CONFIG_FILE,
+    config_bytes,
+    read_switches,
+    write_tokenizer_files,
+)
 from albatross.tokenizer.normalization import Normalizer, checked_texts
 
 MODEL_FILE = "spiece.model"
-CONFIG_FILE = "tokenizer_config.json"
 # Texts that a thread takes at a time: enough to hide the hand-over, few enough to share out.
 _CHUNK = 1_024
 SPECIAL_TOKENS = {
@@ -83,7 +86,7 @@ class UnigramTokenizer:
     @classmethod
     def from_folder(cls, path: str | os.PathLike[str]) -> "UnigramTokenizer":
         """Read `spiece.model` and, if there, the normalisation in `tokenizer_config.json`."""
-        return cls.from_file(Path(path) / MODEL_FILE, _read_normalizer(Path(path) / CONFIG_FILE))
+        return cls.from_file(Path(path) / MODEL_FILE, read_normalizer(path))
 
     @classmethod
     def from_file(
@@ -110,16 +113,7 @@ class UnigramTokenizer:
             **asdict(self.normalizer),
             **SPECIAL_TOKENS,
         }
-        target = Path(folder)
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-            write_file(target / MODEL_FILE, self.model)
-            write_file(target / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
-        except OSError as error:
-            raise FolderError(
-                f"A tokenizer folder must be writable. Received: {str(folder)!r}"
-                f" ({error.strerror}). Name another place."
-            ) from error
+        write_tokenizer_files(folder, {MODEL_FILE: self.model, CONFIG_FILE: config_bytes(config)})
 
     @cached_property
     def sha256(self) -> str:
@@ -131,6 +125,11 @@ class UnigramTokenizer:
         """The vocabulary, by id."""
         found: list[str] = self._processor.id_to_piece(list(range(self.vocab_size)))
         return found
+
+    @cached_property
+    def starts_word(self) -> NDArray[np.bool_]:
+        """Whether a piece begins a word: (vocab_size,)."""
+        return np.array([piece.startswith(WORD_MARK) for piece in self.pieces])
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without [CLS] and [SEP]."""
@@ -185,6 +184,12 @@ class UnigramTokenizer:
         text: str = self._processor.decode(numbers) if numbers else ""
         return text
 
+    def surface_words(self, text: str) -> list[str]:
+        """Return the words of a text as SentencePiece sees them, each with its mark."""
+        found = "".join(self._processor.encode(self.normalizer.normalize(text), out_type=str))
+        words = found.split(WORD_MARK)
+        return words[:1] * bool(words[0]) + [WORD_MARK + word for word in words[1:]]
+
     def __repr__(self) -> str:
         """Show the size, the checksum's head and the switches that are not the default."""
         changed = [
@@ -222,7 +227,7 @@ class UnigramTokenizer:
         return {
             number: self._processor.piece_to_id(self._without_comma(piece))
             for number, piece in enumerate(self.pieces)
-            if _ends_in_comma(piece)
+            if ends_in_comma(piece)
         }
 
     @cached_property
@@ -249,12 +254,12 @@ class UnigramTokenizer:
         self, ids: list[int], pieces: list[str], spans: list[Span]
     ) -> tuple[list[int], list[Span]]:
         """Apply the rule to ids, their surface pieces and their spans."""
-        if not any(map(_ends_in_comma, pieces)):
+        if not any(map(ends_in_comma, pieces)):
             return ids, spans
         new_ids: list[int] = []
         new_spans: list[Span] = []
         for number, piece, (start, end) in zip(ids, pieces, spans, strict=True):
-            if _ends_in_comma(piece):
+            if ends_in_comma(piece):
                 parts = self._without_comma(piece)
                 new_ids += self._processor.piece_to_id(parts)
                 new_spans += divide_span(parts, start, end)
@@ -264,7 +269,13 @@ class UnigramTokenizer:
         return new_ids, new_spans
 
 
-def _ends_in_comma(piece: str) -> bool:
+def read_normalizer(folder: str | os.PathLike[str]) -> Normalizer:
+    """Read the switches in a folder's `tokenizer_config.json`; the others keep their default."""
+    return Normalizer(**read_switches(Path(folder) / CONFIG_FILE, tuple(asdict(Normalizer()))))
+
+
+def ends_in_comma(piece: str) -> bool:
+    """Whether the digit-comma rule is about a piece."""
     return piece[-1:] == "," and piece[-2:-1].isdigit()
 
 
@@ -279,28 +290,3 @@ def _read_model(model: bytes) -> sentencepiece.SentencePieceProcessor:
             " read as one. Copy or download the file again."
         ) from error
     return processor
-
-
-def _read_normalizer(path: Path) -> Normalizer:
-    """Read the three switches of a `tokenizer_config.json`; those not there keep their default."""
-    if not path.exists():
-        return Normalizer()
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FolderError(
-            f"`{CONFIG_FILE}` must be JSON. Received: {str(path)!r} ({error}). Write it again."
-        ) from error
-    if not isinstance(values, dict):
-        raise FolderError(
-            f"`{CONFIG_FILE}` must be a JSON object. Received: a {type(values).__name__} in"
-            f" {str(path)!r}. Write it again."
-        )
-    switches = {name: values[name] for name in asdict(Normalizer()) if name in values}
-    wrong = {name: value for name, value in switches.items() if not isinstance(value, bool)}
-    if wrong:
-        raise FolderError(
-            f"{', '.join(wrong)} in `{CONFIG_FILE}` must be true or false. Received: {wrong!r} in"
-            f" {str(path)!r}. Correct the file."
-        )
-    return Normalizer(**switches)

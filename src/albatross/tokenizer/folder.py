@@ -1,0 +1,66 @@
+"""Which tokenizer a folder holds, told by its files."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from albatross.errors import FolderError
+from albatross.tokenizer.tokenizer_json import JSON_FILE, JsonTokenizer
+from albatross.tokenizer.unigram import MODEL_FILE, UnigramTokenizer, read_normalizer
+from albatross.tokenizer.wordpiece import VOCAB_FILE, VOCAB_FILES, WordPieceTokenizer
+
+TokenizerName = Literal["auto", "spiece.model", "vocab.txt", "tokenizer.json"]
+AnyTokenizer = UnigramTokenizer | WordPieceTokenizer | JsonTokenizer
+
+
+def open_tokenizer(
+    folder: str | os.PathLike[str], tokenizer: TokenizerName = "auto"
+) -> AnyTokenizer:
+    """Open the tokenizer of a folder.
+
+    Args:
+        folder: any folder with a vocabulary in it.
+        tokenizer: `auto` takes `spiece.model` or a single `*.model` of another name, else
+            `vocab.txt` or `vocab_chinese.txt`, else `tokenizer.json`.
+
+    Raises:
+        FolderError: there is none, or several of which none is `spiece.model`.
+        TokenizerError: its file is damaged.
+    """
+    place = Path(folder)
+    name = tokenizer if tokenizer != "auto" else _found(place)
+    if name == JSON_FILE:
+        return JsonTokenizer.from_folder(place)
+    if name == VOCAB_FILE:
+        return WordPieceTokenizer.from_folder(place)
+    model = _sentencepiece_file(place) or place / MODEL_FILE
+    return UnigramTokenizer.from_file(model, read_normalizer(place))
+
+
+def _found(folder: Path) -> TokenizerName:
+    """Return the first kind that the folder has a file of."""
+    if _sentencepiece_file(folder):
+        return "spiece.model"
+    if any((folder / name).is_file() for name in VOCAB_FILES):
+        return "vocab.txt"
+    if (folder / JSON_FILE).is_file():
+        return "tokenizer.json"
+    raise FolderError(
+        f"A folder must hold a vocabulary: `{MODEL_FILE}`, `{VOCAB_FILE}` or `{JSON_FILE}`."
+        f" Received: {str(folder)!r} without one. Copy the model's vocabulary there, or make one"
+        " with `albatross train-tokenizer`."
+    )
+
+
+def _sentencepiece_file(folder: Path) -> Path | None:
+    """Return `spiece.model`, else the one `*.model` (Google's archives hold `30k-clean.model`)."""
+    if (folder / MODEL_FILE).is_file():
+        return folder / MODEL_FILE
+    models = sorted(path for path in folder.glob("*.model") if path.is_file())
+    if len(models) > 1:
+        names = ", ".join(path.name for path in models)
+        raise FolderError(
+            f"A folder must hold one SentencePiece model, or call it `{MODEL_FILE}`. Received in"
+            f" {str(folder)!r}: {names}. Rename the one that the model was trained with."
+        )
+    return models[0] if models else None
