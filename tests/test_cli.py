@@ -168,7 +168,7 @@ def test_a_fault_is_one_line_and_debug_shows_it_whole(call, tmp_path):
 
 
 def test_what_the_system_refuses_is_one_line(call):
-    code, out, err = call("predict", "x" * 5_000, "text")
+    code, out, err = call("predict", "sentiment", "--file", "x" * 5_000)
     assert (code, out) == (1, "")
     assert err.startswith("albatross: The system refused: [Errno 36] File name too long")
 

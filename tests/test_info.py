@@ -8,7 +8,7 @@ from albatross.cli import main
 from albatross.config import VARIANTS
 from albatross.errors import FolderError
 from albatross.info import info
-from albatross.settings import InfoSettings
+from albatross.settings.answering import InfoSettings
 
 TOTAL = "parameters with pooler, no heads"
 
@@ -78,7 +78,7 @@ def test_json_holds_what_the_table_shows(capsys):
 
 
 def test_what_is_neither_variant_nor_folder_is_refused(tmp_path, shards):
-    with pytest.raises(FolderError, match="must be a folder or a built-in name"):
+    with pytest.raises(FolderError, match="must be a folder, a built-in name"):
         info(InfoSettings(str(tmp_path / "none")))
     with pytest.raises(FolderError, match=r"must hold `config\.json`"):
         info(InfoSettings(str(shards)))

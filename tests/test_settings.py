@@ -5,21 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from albatross import settings as module
+from albatross.cli import VERBS, settings_of
 from albatross.errors import ConfigError
 from albatross.rules import LIMITS
 from albatross.settings.answering import InfoSettings, PredictSettings
 from albatross.settings.corpus import TrainTokenizerSettings
-from albatross.settings.settings import Settings, read_recipe
+from albatross.settings.settings import read_recipe
 from albatross.settings.training import FinetuneSettings, PretrainSettings
 
 
 def every_settings():
-    return [
-        kind
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Settings) and kind is not Settings
-    ]
+    return [settings_of(verb) for verb in VERBS]
 
 
 def make(kind: Any, *values: Any, **options: Any) -> Any:
@@ -89,7 +85,7 @@ def test_every_limit_belongs_to_a_setting_and_every_default_keeps_to_it():
 
 def needed(kind):
     given = {"shards": "s", "model": "m", "out": "o", "train": "t", "records": "r"}
-    given |= {"paths": ["c", "o"]}  # type: ignore[dict-item]
+    given |= {"paths": ["c", "o"], "source": "x", "words": "w"}  # type: ignore[dict-item]
     return {f.name: given[f.name] for f in fields(kind) if f.name in given}
 
 

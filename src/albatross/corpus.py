@@ -13,9 +13,9 @@ from albatross.data.shards import INDEX, write_shards
 from albatross.errors import FolderError
 from albatross.progress import Progress
 from albatross.settings.corpus import BuildShardsSettings, TrainTokenizerSettings
+from albatross.tokenizer.folder import open_tokenizer
 from albatross.tokenizer.normalization import Normalizer
 from albatross.tokenizer.training import train_unigram
-from albatross.tokenizer.unigram import UnigramTokenizer
 
 
 def train_tokenizer(settings: TrainTokenizerSettings) -> Path:
@@ -53,7 +53,7 @@ def build_shards(settings: BuildShardsSettings) -> Path:
     """
     _check_place(settings.out, INDEX, "shard")
     files = corpus_files(settings.corpus)
-    tokenizer = UnigramTokenizer.from_folder(settings.tokenizer)
+    tokenizer = open_tokenizer(settings.tokenizer)
     threads = settings.threads or os.cpu_count() or 1
 
     def encode(sentences: Sequence[str]) -> Sequence[Sequence[int]]:

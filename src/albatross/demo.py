@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from albatross.atomic import read_json
+from albatross.checkpoints.locate import builtin_names
 from albatross.corpus import build_shards, train_tokenizer
 from albatross.data.shards import ShardFolder
-from albatross.engine.open import builtin_names
 from albatross.errors import MissingDependencyError
 from albatross.evaluation import evaluate
 from albatross.pipelines.pipeline import load

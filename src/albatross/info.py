@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from albatross.checkpoints.model_folder import WEIGHTS, read_config, read_weights
-from albatross.config import (
-    VARIANTS,
-    AlbertConfig,
-    unshared,
-    variant,
-)
+from albatross.checkpoints.huggingface import published_gelu
+from albatross.config import VARIANTS, AlbertConfig, published_names, unshared, variant
+from albatross.conversion.source import Source, open_source
 from albatross.costs import ModelCost, model_cost
-from albatross.engine.open import find_model
-from albatross.settings import InfoSettings
+from albatross.errors import FolderError, MissingDependencyError, TokenizerError
+from albatross.report import file_digest
+from albatross.settings.answering import InfoSettings
+from albatross.tokenizer.folder import open_tokenizer
+
+_GELU = (
+    "gelu, but the published weights were trained with gelu_new: see"
+    " `albatross convert --hidden-act gelu_new`"
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ def info(settings: InfoSettings) -> Info:
         return _variants(settings)
     if settings.model in VARIANTS:
         return _costs(settings.model, variant(settings.model), settings, {})
-    folder = find_model(settings.model)
-    return _costs(str(settings.model), read_config(folder), settings, _folder_facts(folder))
+    source = open_source(settings.model)
+    return _costs(settings.model, source.config, settings, _source_facts(source))
 
 
 def _variants(settings: InfoSettings) -> Info:
@@ -82,7 +85,9 @@ def _costs(title: str, config: AlbertConfig, settings: InfoSettings, facts: dict
     """Return the figures of a configuration and of BERT of the same size."""
     costs = [_cost(config, settings), _cost(unshared(config), settings)]
     rows = {
-        f"parameters: {part.replace('_', ' ')}": _row(costs, lambda c, p=part: c.parameters[p])
+        f"parameters: {part.replace('_', ' ')}": _row(
+            costs, lambda c, p=part: c.parameters.get(p, 0)
+        )
         for part in costs[0].parameters
     }
     rows["parameters with pooler, no heads"] = _row(costs, lambda c: c.encoder_parameters)
@@ -101,17 +106,36 @@ def _costs(title: str, config: AlbertConfig, settings: InfoSettings, facts: dict
     return Info(title, ("this", "BERT of that size"), rows, {"shape": shape, **facts})
 
 
-def _folder_facts(folder: Path) -> dict[str, Any]:
-    """Return what the files of a folder hold."""
-    arrays = read_weights(folder)
-    heads = sorted({n.split(".")[0] for n in arrays if not n.startswith("albert.")})
+def _source_facts(source: Source) -> dict[str, Any]:
+    """Return what a checkpoint's files hold."""
+    config = source.config
+    dtypes = sorted({str(array.dtype) for array in source.arrays.values()})
+    files = source.weight_files()
+    graphs = sorted(path.name for path in source.files.glob("*.onnx"))
     return {
-        "folder": str(folder),
-        "heads": ", ".join(heads) or "none",
-        "tensors": f"{len(arrays)} in {', '.join(sorted({str(a.dtype) for a in arrays.values()}))}",
-        "weights on disk": _size((folder / WEIGHTS).stat().st_size),
-        "graphs": ", ".join(sorted(path.name for path in folder.glob("*.onnx"))) or "none",
+        "kind": source.kind,
+        "place": str(source.path),
+        "variant": " or ".join(published_names(config)) or "none that is published",
+        "class": ", ".join(config.extra.get("architectures") or ()) or "not named",
+        "heads": ", ".join(source.heads) or "none",
+        "tensors": f"{len(source.arrays)} in {', '.join(dtypes)}",
+        "optimizer slots": len(source.skipped),
+        "unknown tensors": ", ".join(source.left) or "none",
+        "vocabulary": _vocabulary(source.files),
+        "weights on disk": _size(sum(path.stat().st_size for path in files)),
+        "checksums": source.verified,
+        **{f"sha256 {path.name}": file_digest(path)["sha256"] for path in files},
+        "graphs": ", ".join(graphs) or "none",
+        **({"hidden_act": _GELU} if published_gelu(config) else {}),
     }
+
+
+def _vocabulary(folder: Path) -> str:
+    """Say which vocabulary lies in a folder."""
+    try:
+        return repr(open_tokenizer(folder))
+    except (FolderError, TokenizerError, MissingDependencyError) as error:
+        return f"none that opens: {error}"
 
 
 def _cost(config: AlbertConfig, settings: InfoSettings) -> ModelCost:

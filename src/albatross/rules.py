@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 # Least and greatest value of a setting, by name, in whatever verb it stands.
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -34,6 +34,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "threads": (1, 4_096),
     "save_minutes": (0, 10_000),
     "limit": (1, 10**9),
+    "groups": (1, 1_000),
+    "layers": (1, 1_000),
+    "depth_lora_rank": (0, 65_536),
     "sequence_length": (1, 65_536),
 }
 _NAMES = {
@@ -58,6 +61,9 @@ def fitted(value: Any, kind: Any) -> Any:
     if get_origin(kind) is tuple:
         several = value if isinstance(value, list | tuple) else [value]
         return tuple(fitted(one, get_args(kind)[0]) for one in several)
+    if get_origin(kind) is Union:  # a choice that may be left open; plain unions are below
+        (kind,) = (one for one in get_args(kind) if one is not NoneType)
+        return value if value is None else fitted(value, kind)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise TypeError(f"one of {', '.join(get_args(kind))}")

@@ -12,12 +12,19 @@ SPECIALS = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
 MASK_ID = 4
 # Word beginnings are even, continuations odd.
 WORDS = [f"{'' if n % 2 else '▁'}w{n}" for n in range(1_000)]
-TABLE = PieceTable.from_pieces([*SPECIALS, *WORDS], range(5), MASK_ID)
+
+
+def table_of(pieces: list[str]) -> PieceTable:
+    begins_word = np.array([piece.startswith("▁") for piece in pieces])
+    return PieceTable.from_pieces(pieces, begins_word, range(5), MASK_ID)
+
+
+TABLE = table_of([*SPECIALS, *WORDS])
 
 
 def starts(*pieces: str) -> str:
     """The pieces as words, parted by bars."""
-    table = PieceTable.from_pieces([*SPECIALS, *pieces], range(5), MASK_ID)
+    table = table_of([*SPECIALS, *pieces])
     found = table.word_starts(np.arange(len(pieces)) + 5).tolist()
     bounds = zip(found, [*found[1:], len(pieces)], strict=True)
     return "|".join("".join(pieces[begin:end]) for begin, end in bounds)

@@ -27,7 +27,8 @@ class Corpus:
     def source(self, **rule) -> SampleSource:
         pieces = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
         pieces += [f"▁w{n}" for n in range(len(self.document_of) - FIRST_ID)]
-        table = PieceTable.from_pieces(pieces, range(5), MASK)
+        begins_word = np.array([piece.startswith("▁") for piece in pieces])
+        table = PieceTable.from_pieces(pieces, begins_word, range(5), MASK)
         return SampleSource(self.shards, table, SampleRule(**rule), CLS, SEP)
 
 

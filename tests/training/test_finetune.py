@@ -220,7 +220,7 @@ def test_records_may_move_between_the_parts_of_a_run(interrupted, tmp_path):
     assert finetune(replace(interrupted, train=moved)) == interrupted.out
 
 
-def test_a_vocabulary_in_tokenizer_json_alone_is_refused(short, pretrained, with_tokenizer_json):
+def test_a_vocabulary_in_tokenizer_json_goes_along(short, pretrained, with_tokenizer_json):
     model = with_tokenizer_json(pretrained)
-    with pytest.raises(FolderError, match=r"needs a folder with `spiece\.model`"):
-        finetune(replace(short, model=model))
+    out = finetune(replace(short, model=model))
+    assert (out / "tokenizer.json").read_bytes() == (model / "tokenizer.json").read_bytes()

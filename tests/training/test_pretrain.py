@@ -1,6 +1,8 @@
 import json
+import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from transformers import AlbertForPreTraining as TransformersAlbert
 
 from albatross.config import variant
+from albatross.corpus import build_shards
 from albatross.data.masking import PieceTable
 from albatross.data.packing import IGNORED_LABEL
 from albatross.data.segments import SampleRule, SampleSource
@@ -15,7 +18,10 @@ from albatross.data.shards import ShardFolder
 from albatross.errors import ConfigError, FolderError, TrainingError
 from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
+from albatross.rehearsal.grammar import compose_documents
 from albatross.report import file_digest
+from albatross.settings.corpus import BuildShardsSettings
+from albatross.tokenizer.folder import open_tokenizer
 from albatross.tokenizer.unigram import UnigramTokenizer
 from albatross.training import pretrain as module
 from albatross.training.pretrain import (
@@ -24,6 +30,8 @@ from albatross.training.pretrain import (
     pretrain,
     pretraining_losses,
 )
+
+WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
 
 
 @pytest.fixture
@@ -37,7 +45,9 @@ def source(shards):
     """Samples as `pretrain` makes them."""
     tokenizer = UnigramTokenizer.from_folder(shards)
     specials = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id)
-    table = PieceTable.from_pieces(tokenizer.pieces, specials, tokenizer.mask_id)
+    table = PieceTable.from_pieces(
+        tokenizer.pieces, tokenizer.starts_word, specials, tokenizer.mask_id
+    )
     rule = SampleRule(max_length=64)
     return SampleSource(ShardFolder(shards).train, table, rule, tokenizer.cls_id, tokenizer.sep_id)
 
@@ -254,3 +264,29 @@ def test_samples_longer_than_the_table_of_positions_are_refused(short):
     with pytest.raises(ConfigError, match=r"`--max-length` must be at most 512"):
         pretrain(replace(short, max_length=513))
     assert not short.out.exists()
+
+
+# === A WordPiece vocabulary, as the Chinese models have ===
+
+
+def test_a_wordpiece_vocabulary_goes_from_shards_to_a_model(short, tmp_path):
+    vocabulary, corpus = tmp_path / "vocabulary", tmp_path / "corpus.txt"
+    vocabulary.mkdir()
+    shutil.copy(WORDPIECES, vocabulary / "vocab.txt")
+    stories = ["\n".join(story) for story in compose_documents(40, seed=0)]
+    corpus.write_text("\n\n".join(stories), encoding="utf-8")
+    paths = (corpus, tmp_path / "shards")
+    shards = build_shards(BuildShardsSettings(paths, vocabulary, held_out=0.1, threads=1))
+    out = pretrain(replace(short, shards=shards))
+    assert open_tokenizer(out).pieces == open_tokenizer(vocabulary).pieces
+    assert AlbertForPreTraining.from_pretrained(out).config.vocab_size >= 5
+
+
+def test_continued_words_are_masked_whole(tmp_path):
+    shutil.copy(WORDPIECES, tmp_path / "vocab.txt")
+    tokenizer = open_tokenizer(tmp_path)
+    pieces = tokenizer.pieces
+    table = PieceTable.from_pieces(pieces, tokenizer.starts_word, (), tokenizer.mask_id)
+    continued = next(i for i, piece in enumerate(pieces) if piece.startswith("##a"))
+    word = next(i for i, piece in enumerate(pieces) if piece.isascii() and piece.isalpha())
+    assert table.word_starts(np.array([word, continued, word])).tolist() == [0, 2]

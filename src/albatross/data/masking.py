@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from albatross.data.packing import IGNORED_LABEL, IntArray
 from albatross.errors import ConfigError
 
-WORD_MARK = "▁"
+# Before a piece that begins a word (SentencePiece), and before one that does not (WordPiece).
+WORD_MARK, CONTINUATION = "▁", "##"
 # Inside words these do not part them: don't, well-known.
 _JOINERS = frozenset("'’-")  # noqa: RUF001 (the typographic apostrophe)
 
@@ -49,7 +50,7 @@ class PieceTable:
     """What masking must know of a vocabulary.
 
     Attributes:
-        begins_word: (vocab,), pieces with a word mark
+        begins_word: (vocab,), pieces that begin a word by the marks of their vocabulary
         stands_alone: (vocab,), punctuation and characters of scripts without spaces: each a word by
             itself
         ordinary: pieces that may be drawn at random: no specials
@@ -63,14 +64,18 @@ class PieceTable:
 
     @classmethod
     def from_pieces(
-        cls, pieces: Sequence[str], special_ids: Sequence[int], mask_id: int
+        cls,
+        pieces: Sequence[str],
+        begins_word: NDArray[np.bool_],
+        special_ids: Sequence[int],
+        mask_id: int,
     ) -> PieceTable:
         """Read the table off a vocabulary."""
-        bodies = [piece.removeprefix(WORD_MARK) for piece in pieces]
+        bodies = [piece.removeprefix(WORD_MARK).removeprefix(CONTINUATION) for piece in pieces]
         alone = [bool(body) and all(_is_alone(c) for c in body) for body in bodies]
         ordinary = np.setdiff1d(np.arange(len(pieces)), np.asarray(special_ids))
         return cls(
-            np.array([piece.startswith(WORD_MARK) for piece in pieces]),
+            begins_word,
             np.array(alone),
             ordinary.astype(np.int64),
             mask_id,

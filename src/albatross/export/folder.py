@@ -17,8 +17,6 @@ from albatross.pipelines.pipeline import engine_outputs
 from albatross.report import file_digest
 from albatross.settings.answering import ExportSettings
 from albatross.tasks.task_file import read_tasks, write_tasks
-from albatross.tokenizer.tokenizer_json import JSON_FILE
-from albatross.tokenizer.unigram import UnigramTokenizer
 
 # Short, long, empty and odd: what the two engines are compared on.
 _PROBES = ("", "A lovely film.", "naïve café 42, (twice)!", "word " * 400)
@@ -57,10 +55,7 @@ def export(settings: ExportSettings) -> Path:
     run["export"] = {"dtype": settings.dtype}
     with writing(settings.out) as folder:
         write_model(folder, config, arrays, run)
-        if isinstance(tokenizer, UnigramTokenizer):
-            tokenizer.save(folder)
-        else:
-            shutil.copyfile(source / JSON_FILE, folder / JSON_FILE)
+        tokenizer.save(folder)
         write_tasks(folder, tasks)
         if (source / CARD).is_file():
             shutil.copyfile(source / CARD, folder / CARD)

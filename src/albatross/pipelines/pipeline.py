@@ -16,12 +16,13 @@ import numpy as np
 from albatross.data.documents import read_lines
 from albatross.data.packing import Example, IntArray, batches_by_tokens, pack
 from albatross.engine.engine import Engine, Outputs, join_outputs, run
-from albatross.engine.open import EngineName, OpenModel, TokenizerName, open_model
+from albatross.engine.open import EngineName, OpenModel, open_model
 from albatross.errors import DataError
 from albatross.progress import Progress
 from albatross.settings.answering import PredictSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task import Answer
+from albatross.tokenizer.folder import TokenizerName
 
 # What is read, tokenised and answered together when a stream is predicted.
 _STREAM_TEXTS, _STREAM_CHARACTERS = 1_024, 4_000_000

@@ -34,7 +34,7 @@ class ConvertSettings(Settings):
       albatross convert albert_base/model.ckpt-best runs/albert-base --to huggingface
     """
 
-    source: Annotated[Positional[str], _SOURCE]
+    source: Annotated[Positional[Path], _SOURCE]
     """A folder of transformers or ours, a hub name, a TF1 checkpoint's folder or prefix, or a
     frozen graph."""
     out: Annotated[Positional[Path], OUT]

@@ -11,22 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from albatross.checkpoints.model_folder import CONFIG, WEIGHTS, read_config
+from albatross.checkpoints.locate import find_model
+from albatross.checkpoints.model_folder import CONFIG, read_config, weight_files
 from albatross.config import AlbertConfig
 from albatross.data.packing import Example, IntArray, PackedBatch, pack
 from albatross.data.records import TextRecord, read_text_records
-from albatross.engine.open import find_model, open_tokenizer
+from albatross.engine.open import open_tokenizer
 from albatross.engine.torch_engine import TorchEngine
-from albatross.errors import FolderError
 from albatross.evaluation import score_records
 from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import AlbertWithHeads
 from albatross.modeling.packed import PackedInputs
 from albatross.report import file_digest
 from albatross.rng import stream
-from albatross.settings import FinetuneSettings
+from albatross.settings.training import FinetuneSettings
 from albatross.tasks.classification import ClassificationTask
-from albatross.tokenizer.unigram import UnigramTokenizer
 from albatross.training.trainer import Losses, Position
 from albatross.training.workspace import Workspace, check_length, check_place, set_threads
 
@@ -74,7 +73,7 @@ def finetune(settings: FinetuneSettings) -> Path:
     check_place(settings.out, [source])
     config = _with_dropout(read_config(source), settings.dropout)
     check_length(settings.max_length, config)
-    tokenizer = _unigram(source, config)
+    tokenizer = open_tokenizer(source, config)
     records = limit_records(read_text_records(settings.train), settings.limit, settings.seed)
     task = ClassificationTask.from_records(
         settings.name,
@@ -129,17 +128,6 @@ def limit_records(records: Sequence[TextRecord], limit: int | None, seed: int) -
     return [records[i] for i in np.sort(np.concatenate(chosen))]
 
 
-def _unigram(source: Path, config: AlbertConfig) -> UnigramTokenizer:
-    """Open the tokenizer of the folder, which the new folder will hold too."""
-    tokenizer = open_tokenizer(source, config)
-    if not isinstance(tokenizer, UnigramTokenizer):
-        raise FolderError(
-            f"Fine-tuning needs a folder with `spiece.model`. Received: {str(source)!r}, which has"
-            " `tokenizer.json` alone. Copy the vocabulary's `spiece.model` into it."
-        )
-    return tokenizer
-
-
 def _model(
     source: Path, config: AlbertConfig, settings: FinetuneSettings, task: ClassificationTask
 ) -> AlbertWithHeads:
@@ -164,7 +152,7 @@ def _with_dropout(config: AlbertConfig, dropout: float | None) -> AlbertConfig:
 def _data_record(source: Path, settings: FinetuneSettings, num_records: int) -> dict[str, Any]:
     """Return what `run.json` says of the model and the records that the run starts from."""
     data: dict[str, Any] = {
-        "model": file_digest(source / (CONFIG if settings.from_scratch else WEIGHTS)),
+        "model": file_digest(source / CONFIG if settings.from_scratch else weight_files(source)[0]),
         "train": file_digest(settings.train),
         "train_records": num_records,
     }

@@ -21,7 +21,7 @@ from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.packed import PackedInputs
 from albatross.report import file_digest
 from albatross.settings.training import PretrainSettings
-from albatross.tokenizer.unigram import UnigramTokenizer
+from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
 from albatross.training.trainer import Losses, Position
 from albatross.training.workspace import Workspace, check_length, check_place, set_threads
 
@@ -66,7 +66,7 @@ def pretrain(settings: PretrainSettings) -> Path:
     config = variant(settings.variant)
     check_length(settings.max_length, config)
     shards = ShardFolder(settings.shards)
-    tokenizer = UnigramTokenizer.from_folder(settings.shards)
+    tokenizer = open_tokenizer(settings.shards)
     model = _model(settings, tokenizer.vocab_size)
     workspace = Workspace(
         "pretrain",
@@ -107,7 +107,7 @@ def pretraining_losses(model: AlbertForPreTraining, batch: PackedBatch) -> Losse
 def evaluate_pretraining(
     model: AlbertForPreTraining,
     shards: list[Shard],
-    tokenizer: UnigramTokenizer,
+    tokenizer: AnyTokenizer,
     settings: PretrainSettings,
 ) -> dict[str, float]:
     """Measure masked-LM loss and both accuracies on held-out shards, if there are any."""
@@ -151,7 +151,7 @@ def _model(settings: PretrainSettings, vocab_size: int) -> AlbertForPreTraining:
     return model
 
 
-def _data_record(shards: ShardFolder, tokenizer: UnigramTokenizer) -> dict[str, Any]:
+def _data_record(shards: ShardFolder, tokenizer: AnyTokenizer) -> dict[str, Any]:
     """Return what `run.json` says of the data; the index holds the checksums of all shards."""
     parts = {"train": shards.train, "held_out": shards.held_out}
     counts = {
@@ -182,7 +182,7 @@ def _hits(logits: Tensor, labels: Tensor) -> int:
 
 
 def _source(
-    shards: list[Shard], tokenizer: UnigramTokenizer, settings: PretrainSettings
+    shards: list[Shard], tokenizer: AnyTokenizer, settings: PretrainSettings
 ) -> SampleSource:
     """Return the samples of shards by the settings' rules."""
     specials = (
@@ -199,5 +199,7 @@ def _source(
         masking=MaskingRule(rate=settings.masking_rate, max_ngram=settings.max_ngram),
         seed=settings.seed,
     )
-    table = PieceTable.from_pieces(tokenizer.pieces, specials, tokenizer.mask_id)
+    table = PieceTable.from_pieces(
+        tokenizer.pieces, tokenizer.starts_word, specials, tokenizer.mask_id
+    )
     return SampleSource(shards, table, rule, tokenizer.cls_id, tokenizer.sep_id)

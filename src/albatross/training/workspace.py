@@ -21,7 +21,7 @@ from albatross.settings.settings import Settings
 from albatross.settings.training import FinetuneSettings, PretrainSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task_file import write_tasks
-from albatross.tokenizer.unigram import UnigramTokenizer
+from albatross.tokenizer.folder import AnyTokenizer
 from albatross.training.trainer import BatchSource, Losses, Optimization, Trainer
 
 # Settings that may change between the parts of a run: what they name is compared by its checksum,
@@ -46,7 +46,7 @@ class Workspace:
     verb: str
     settings: PretrainSettings | FinetuneSettings
     data: Mapping[str, Any]
-    tokenizer: UnigramTokenizer
+    tokenizer: AnyTokenizer
     labels: Mapping[str, Any]
     tasks: Sequence[ClassificationTask] = field(default=())
 
