@@ -11,7 +11,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 from inspect import cleandoc, signature
@@ -21,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from albatross.errors import AlbatrossError, ConfigError, MissingDependencyError
+from albatross.errors import AlbatrossError, AlbatrossWarning, ConfigError, MissingDependencyError
 
 # The extra that brings each library which the base install lacks.
 _EXTRAS = {"torch": "train", "onnx": "export", "tokenizers": "hub"}
@@ -115,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a text may hold what the terminal cannot show
     try:
-        code = _run(words)
+        with _warnings_in_one_line():
+            code = _run(words)
         sys.stdout.flush()
         return code
     except AlbatrossError as error:
@@ -286,6 +289,23 @@ def _defaults(settings: Any, words: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print our own warnings as people read them, without the line of code that gave them."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, AlbatrossWarning):
+            print(f"albatross: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", AlbatrossWarning)
+        warnings.showwarning = show
+        yield
+
+
 def _report(message: str, code: int) -> int:
     """Print an error as one line and return the exit code."""
     print(f"albatross: {' '.join(message.split())}", file=sys.stderr)
@@ -295,7 +315,7 @@ def _report(message: str, code: int) -> int:
 def _overview() -> str:
     """Return the list of verbs."""
     lines = ["usage: albatross VERB ...", ""]
-    lines += [f"  {verb:<16} {entry.summary}" for verb, entry in VERBS.items()]
+    lines += [f"  {verb:<18} {entry.summary}" for verb, entry in VERBS.items()]
     lines += [
         "",
         "albatross VERB --help says more of each; --debug shows the traceback of an error.",

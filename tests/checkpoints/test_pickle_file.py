@@ -2,6 +2,7 @@ import os
 import pickle
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,3 +171,11 @@ def test_bytes_changed_anywhere_are_refused_or_read(saved, kind, where, bytes_th
     found, refusal = read_or_refusal(path)
     assert refusal.isprintable()
     assert sum(np.asarray(array).nbytes for array in found.values()) < 4 * len(content)
+
+
+def test_a_pickle_of_another_protocol_is_refused_without_a_warning(tmp_path, recwarn):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(pickle.dumps({"a": Path("x")}, protocol=4))
+    with pytest.raises(FolderError, match="Nothing in it was run"):
+        read_bin(path)
+    assert not recwarn.list

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from albatross.checkpoints.model_folder import read_config, read_weights, write_model
+from albatross.checkpoints.huggingface import encoder_shapes
+from albatross.checkpoints.model_folder import (
+    read_config,
+    read_weights,
+    update_model,
+    write_model,
+)
 from albatross.checkpoints.tensorflow_writer import write_checkpoint
 from albatross.cli import main
-from albatross.config import unshared
+from albatross.config import unshared, variant
 from albatross.conversion.convert import convert
 from albatross.conversion.source import open_source
 from albatross.errors import ConfigError, FolderError, WeightsError
@@ -308,3 +314,29 @@ def test_an_unshared_model_is_written_as_google_knows_it(folder, tmp_path, tiny,
     convert(ConvertSettings(folder, tmp_path / "google", to="google"))
     convert(ConvertSettings(tmp_path / "google", tmp_path / "back"))
     assert_same_tensors(folder, tmp_path / "back")
+
+
+# === Version-1 folders that name the wrong activation ===
+
+
+@pytest.fixture
+def version_1(tmp_path):
+    """A folder of base's size as the hub has it: gelu, and no record of ours."""
+    config = variant("albert-base-v1", hidden_act="gelu")
+    arrays = {n: np.zeros(shape, np.float32) for n, shape in encoder_shapes(config).items()}
+    update_model(tmp_path / "base-v1", config, arrays)
+    return tmp_path / "base-v1"
+
+
+def test_a_wrong_activation_is_warned_of_in_one_line(version_1, tmp_path, capsys):
+    assert main(["convert", str(version_1), str(tmp_path / "out")]) == 0
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert warning.startswith("albatross: warning: ")
+    assert "--hidden-act gelu_new" in warning
+
+
+def test_the_right_activation_is_taken_without_a_warning(version_1, tmp_path, capsys):
+    words = ["convert", str(version_1), str(tmp_path / "out"), "--hidden-act", "gelu_new"]
+    assert main(words) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert read_config(tmp_path / "out").hidden_act == "gelu_new"

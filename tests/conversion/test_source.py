@@ -101,6 +101,11 @@ def test_tensors_that_have_no_name_here_are_set_apart(tmp_path, tiny, arrays_of)
     assert open_source(tmp_path).left == ("crf.transitions",)
 
 
+def test_the_folder_that_one_stands_in_is_opened(google, monkeypatch):
+    monkeypatch.chdir(google)
+    assert open_source(".").path.name == "model.ckpt-best"
+
+
 @pytest.mark.parametrize("name", ["nothing", "a/b/c", "../x"])
 def test_what_is_not_there_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,7 @@ import re
 import shutil
 import stat
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from albatross.atomic import read_json, write_json
-from albatross.checkpoints.huggingface import Arrays, canonical
+from albatross.checkpoints.huggingface import Arrays, canonical, published_gelu
 from albatross.checkpoints.safetensors_file import map_arrays
 from albatross.config import AlbertConfig
-from albatross.errors import FolderError, MissingDependencyError
+from albatross.errors import AlbatrossWarning, FolderError, MissingDependencyError
 
 CONFIG, WEIGHTS, TASKS, RUN, CARD = (
     "config.json",
@@ -115,6 +116,25 @@ def write_model(
     write_json(folder / CONFIG, _config_of(config, arrays))
     digest = write_weights(folder, arrays)
     write_json(folder / RUN, {**run, "sha256": {WEIGHTS: digest}})
+
+
+def warn_of_activation(
+    folder: Path, config: AlbertConfig, arrays: Mapping[str, NDArray[np.generic]]
+) -> None:
+    """Say that a published checkpoint's configuration names another GELU than it was trained with.
+
+    Not of a folder of ours, which says what it means, nor of what was fine-tuned with this form.
+    """
+    fine_tuned = any(name.startswith(("classifier.", "qa_outputs.")) for name in arrays)
+    if published_gelu(config) and not fine_tuned and not (folder / RUN).is_file():
+        warnings.warn(
+            "A published English ALBERT should be run with the tanh form of GELU, with which"
+            f" Google trained all of them. Received: {str(folder)!r} with hidden_act='gelu'. Pass"
+            ' `config=replace(config, hidden_act="gelu_new")`, or run'
+            " `albatross convert FOLDER OUT --hidden-act gelu_new`.",
+            AlbatrossWarning,
+            stacklevel=3,
+        )
 
 
 def check_digest(folder: Path) -> None:

@@ -7,6 +7,7 @@ the file were an attack: tensors alone, each within the bytes that the file real
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,8 +65,10 @@ def _unpickle(path: Path) -> Any:
         is_zip = file.read(len(_ZIP_MARK)) == _ZIP_MARK
     if is_zip:
         _check_stored(path)
-    # The older format, one pickle after another, cannot be mapped.
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a foreign protocol, before refusing it
+        # The older format, one pickle after another, cannot be mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
 
 
 def _check_stored(path: Path) -> None:

@@ -13,7 +13,7 @@ from albatross.checkpoints.huggingface import (
     masked_lm_shapes,
     sentence_order_shapes,
 )
-from albatross.checkpoints.model_folder import RUN
+from albatross.checkpoints.model_folder import RUN, warn_of_activation
 from albatross.config import AlbertConfig, published_names
 from albatross.conversion.report import ConversionReport
 from albatross.conversion.source import Source, open_source
@@ -40,6 +40,8 @@ def convert(settings: ConvertSettings) -> ConversionReport:
     check_free(settings.out)
     source = open_source(settings.source, config=settings.config)
     _check_place(settings.out, source)
+    if settings.hidden_act is None:
+        warn_of_activation(source.files, source.config, source.arrays)
     arrays, dropped = _without(source, settings.drop)
     start, changes = _changed_config(source.config, settings)
     with Progress("layers", total=1) as progress:

@@ -115,7 +115,7 @@ def open_source(source: str | Path, *, config: Path | None = None) -> Source:
 
 def _is_google(path: Path) -> bool:
     """Whether a path is a checkpoint's file or prefix."""
-    return path.is_file() or path.with_name(f"{path.name}.index").is_file()
+    return path.is_file() or Path(f"{path}.index").is_file()
 
 
 def _open_folder(folder: Path) -> Source:

@@ -12,9 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from albatross.checkpoints.huggingface import fit, published_gelu
+from albatross.checkpoints.huggingface import fit
 from albatross.checkpoints.locate import find_model
-from albatross.checkpoints.model_folder import RUN, read_config, read_weights, update_model
+from albatross.checkpoints.model_folder import (
+    read_config,
+    read_weights,
+    update_model,
+    warn_of_activation,
+)
 from albatross.config import AlbertConfig
 from albatross.errors import AlbatrossWarning
 from albatross.modeling.adapters import starts_at_zero
@@ -60,7 +65,7 @@ class AlbertPreTrainedModel(nn.Module):
         own_config = read_config(path) if config is None else config
         arrays = read_weights(path)
         if config is None:
-            _warn_of_gelu(path, own_config, arrays)
+            warn_of_activation(path, own_config, arrays)
         anew = (initialize,) if isinstance(initialize, str) else tuple(initialize)
         absent = cls._absent_parts(arrays, anew, options)
         if absent:
@@ -221,20 +226,3 @@ def _warn_of_absent_parts(kind: str, absent: Mapping[str, str], path: Path) -> N
         AlbatrossWarning,
         stacklevel=3,
     )
-
-
-def _warn_of_gelu(path: Path, config: AlbertConfig, arrays: Mapping[str, Any]) -> None:
-    """Say that a published checkpoint's configuration names another GELU than it was trained with.
-
-    Not of a folder of ours, which says what it means, nor of what was fine-tuned with this form.
-    """
-    fine_tuned = any(name.startswith(("classifier.", "qa_outputs.")) for name in arrays)
-    if published_gelu(config) and not fine_tuned and not (path / RUN).is_file():
-        warnings.warn(
-            "A published English ALBERT should be run with the tanh form of GELU, with which"
-            f" Google trained all of them. Received: {str(path)!r} with hidden_act='gelu'. Pass"
-            ' `config=replace(config, hidden_act="gelu_new")`, or run'
-            " `albatross convert FOLDER OUT --hidden-act gelu_new`.",
-            AlbatrossWarning,
-            stacklevel=3,
-        )
