@@ -77,7 +77,8 @@ class ConversionReport:
 
     def _mapped(self) -> str:
         """Say how many tensors went where."""
-        made = f", {len(self.merged)} made into {len(self.computed)}" if self.computed else ""
+        origin = f"{len(self.merged)} others" if self.merged else "these"
+        made = f", {len(self.computed)} made of {origin}" if self.computed else ""
         return f"{len(self.tensors)} tensors{made}; {self.values:,} values now"
 
     def _forward(self) -> str:
