@@ -6,8 +6,8 @@ Each writer gets a folder being built. What a form cannot hold is named, never l
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from albatross.checkpoints.model_folder import CARD, CONFIG, RUN, write_model, w
 from albatross.checkpoints.tensorflow_writer import write_checkpoint
 from albatross.config import AlbertConfig
 from albatross.conversion.structure import Structured, plain
-from albatross.errors import MissingDependencyError, WeightsError
+from albatross.errors import AlbatrossWarning, MissingDependencyError, WeightsError
 from albatross.tasks.task_file import TASK_FILE
 from albatross.tokenizer.config_file import CONFIG_FILE as TOKENIZER_CONFIG
 from albatross.tokenizer.config_file import config_bytes, read_config, write_tokenizer_files
@@ -165,8 +165,15 @@ def _write_for_transformers(folder: Path, tokenizer: AnyTokenizer, config: Alber
 
     Without the length transformers' `truncation=True` cuts nothing, and the model fails.
     """
-    with suppress(MissingDependencyError):  # transformers then makes its own from the vocabulary
+    try:
         write_tokenizer_json(tokenizer, folder)
+    except MissingDependencyError as error:
+        warnings.warn(
+            "A folder for transformers should hold a `tokenizer.json`, or its tokenizer gives other"
+            f" ids than the model was trained with. Received: none. {error}",
+            AlbatrossWarning,
+            stacklevel=2,
+        )
     values = read_config(folder / TOKENIZER_CONFIG)
     values["model_max_length"] = config.max_position_embeddings
     write_tokenizer_files(folder, {TOKENIZER_CONFIG: config_bytes(values)})
