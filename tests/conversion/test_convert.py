@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from albatross.checkpoints.google import to_google
 from albatross.checkpoints.huggingface import encoder_shapes
 from albatross.checkpoints.model_folder import (
     read_config,
@@ -18,6 +19,7 @@ from albatross.checkpoints.model_folder import (
 from albatross.checkpoints.tensorflow_writer import write_checkpoint
 from albatross.cli import main
 from albatross.config import unshared, variant
+from albatross.conversion import target
 from albatross.conversion.convert import convert
 from albatross.conversion.source import open_source
 from albatross.errors import ConfigError, FolderError, WeightsError
@@ -302,6 +304,16 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(
 ):
     with pytest.raises(kind, match=words):
         convert(ConvertSettings(folder, tmp_path / "out", **values))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_result_that_computes_something_else_is_not_kept(folder, tmp_path, monkeypatch):
+    def spoilt(arrays, config):
+        return {name: array * 2 for name, array in to_google(arrays, config).items()}
+
+    monkeypatch.setattr(target, "to_google", spoilt)
+    with pytest.raises(FolderError, match="must compute the same function"):
+        convert(ConvertSettings(folder, tmp_path / "out", to="google"))
     assert not (tmp_path / "out").exists()
 
 
