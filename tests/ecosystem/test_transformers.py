@@ -130,7 +130,8 @@ def test_trainer_learns_the_records_by_heart(names):
 def test_what_trainer_saves_answers_the_same_here(place, names, texts):
     saved = place / "hf" / "reviews"
     theirs = transformers.pipeline("text-classification", model=str(saved), top_k=None)
-    assert_same_answers(theirs(texts), names["ours"](texts))
+    long = " ".join(texts * 30)[:600]  # hundreds of tokens, in one window there and here
+    assert_same_answers(theirs([*texts, long]), names["ours"]([*texts, long]))
 
 
 def test_what_trainer_saves_opens_by_its_tokenizer_json_alone(copy_of, place, texts):

@@ -25,7 +25,7 @@ def test_a_classifier_of_transformers_is_a_task(tmp_path):
     }
     (task,) = read_tasks(tmp_path, extra, TOKENIZER).values()
     assert task.labels == ("a", "c", "k")
-    assert task.head == "classifier"
+    assert (task.head, task.max_length) == ("classifier", 512)
 
 
 def test_a_folder_without_a_task_says_what_to_do(tmp_path):

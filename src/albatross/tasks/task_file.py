@@ -15,6 +15,9 @@ TASK_FILE = "task.json"
 TASK_KINDS = {"classification": ClassificationTask}
 # What transformers calls a model whose labels can be read from its configuration.
 _CLASSIFIER = "AlbertForSequenceClassification"
+# Such a folder does not say how long its texts were; transformers reads all that there are
+# positions for, so texts are cut into windows only beyond the published models' length.
+_LONGEST = 512
 
 
 def write_tasks(folder: Path, tasks: Sequence[ClassificationTask]) -> None:
@@ -67,4 +70,4 @@ def _classifier_of_transformers(
             "`id2label` in `config.json` must give each class number a name."
             f" Received: {str(names)[:60]}. Correct the file."
         ) from error
-    return ClassificationTask("classifier", labels, labels, tokenizer)
+    return ClassificationTask("classifier", labels, labels, tokenizer, _LONGEST)
