@@ -26,6 +26,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "short_fraction": (0, 1),
     "learning_rate": (1e-9, 10),
     "warmup": (0, 1),
+    "decay": (0.001, 1),
     "weight_decay": (0, 10),
     "beta2": (0, 0.999999),
     "clip_norm": (1e-6, 1e6),

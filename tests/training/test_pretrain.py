@@ -290,3 +290,22 @@ def test_continued_words_are_masked_whole(tmp_path):
     continued = next(i for i, piece in enumerate(pieces) if piece.startswith("##a"))
     word = next(i for i, piece in enumerate(pieces) if piece.isascii() and piece.isalpha())
     assert table.word_starts(np.array([word, continued, word])).tolist() == [0, 2]
+
+
+# === Optimizers and schedules ===
+
+
+@pytest.mark.parametrize("optimizer", ["lamb", "lamb-google"])
+def test_a_model_learns_with_lamb(short, optimizer):
+    settings = replace(
+        short, optimizer=optimizer, schedule="wsd", steps=40, batch_tokens=512, learning_rate=1e-2
+    )
+    log = json.loads((pretrain(settings) / "log.json").read_text())["steps"]
+    losses = [entry["masked_lm_loss"] for entry in log]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 1
+    assert log[20]["learning_rate"] == 1e-2
+
+
+def test_an_optimizer_that_is_not_offered_is_refused(short):
+    with pytest.raises(ConfigError, match="`--optimizer` must be one of adamw, lamb, lamb-google"):
+        replace(short, optimizer="sgd")

@@ -178,14 +178,15 @@ def test_state_is_saved_by_the_clock():
 # === State ===
 
 
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
-    whole = trainer()
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb", "lamb-google"])
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path, optimizer):
+    whole = trainer(optimizer=optimizer)
     whole.run()
-    first = trainer()
+    first = trainer(optimizer=optimizer)
     for _ in range(4):
         first.step()
     first.save_state(tmp_path / "state")
-    second = trainer()
+    second = trainer(optimizer=optimizer)
     second.load_state(tmp_path / "state")
     second.run()
     assert torch.equal(weights(second), weights(whole))

@@ -47,13 +47,19 @@ class PretrainSettings(Settings):
     short_fraction: float = 0.1
     """Share of samples cut at a random shorter length."""
     learning_rate: float = 1e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate; with LAMB the share of its own norm that a tensor moves by."""
+    optimizer: Literal["adamw", "lamb", "lamb-google"] = "adamw"
+    """`lamb` for large batches; `lamb-google` has Google's numerics, without bias correction."""
+    schedule: Literal["linear", "wsd"] = "linear"
+    """After its rise the rate falls to 0 at once, or (`wsd`) stays and falls at the end."""
     warmup: float = 0.06
     """Share of the steps in which the rate rises."""
+    decay: float = 0.2
+    """Share of the steps in which the rate of `wsd` falls."""
     weight_decay: float = 0.01
     """Decay of weights, not of biases and norms."""
     beta2: float = 0.98
-    """Decay of AdamW's second moment."""
+    """Decay of the optimizer's second moment."""
     clip_norm: float = 1.0
     """Largest gradient norm."""
     activation_checkpointing: bool = False
@@ -105,15 +111,21 @@ class FinetuneSettings(Settings):
     max_length: int = 128
     """Tokens of a sequence, specials included; longer texts are cut into windows."""
     learning_rate: float = 1e-4
-    """Peak learning rate of AdamW; 1e-5 to 3e-5 for the published sizes."""
+    """Peak learning rate; 1e-5 to 3e-5 for the published sizes."""
+    optimizer: Literal["adamw", "lamb", "lamb-google"] = "adamw"
+    """`lamb` for large batches; `lamb-google` has Google's numerics, without bias correction."""
+    schedule: Literal["linear", "wsd"] = "linear"
+    """After its rise the rate falls to 0 at once, or (`wsd`) stays and falls at the end."""
     warmup: float = 0.1
     """Share of the steps in which the rate rises."""
+    decay: float = 0.2
+    """Share of the steps in which the rate of `wsd` falls."""
     weight_decay: float = 0.01
     """Decay of weights, not of biases and norms."""
     dropout: float | None = None
     """Dropout of hidden rows and attention; the model's own when not given."""
     beta2: float = 0.999
-    """Decay of AdamW's second moment."""
+    """Decay of the optimizer's second moment."""
     clip_norm: float = 1.0
     """Largest gradient norm."""
     from_scratch: bool = False

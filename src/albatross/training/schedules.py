@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Schedule = Literal["linear", "wsd"]
+
+
+def schedule_factor(
+    schedule: Schedule, step: int, *, warmup_steps: int, total_steps: int, decay: float
+) -> float:
+    """Return the factor for a step of a named schedule.
+
+    `linear` falls from the peak on; `wsd` stays there and falls in the last `decay` of the steps
+    (warm-up, stable, decay: MiniCPM, 2024, section 4), so that a run can be prolonged from any
+    step before.
+    """
+    if schedule == "linear":
+        return linear_schedule(step, warmup_steps=warmup_steps, total_steps=total_steps)
+    falling = max(1, round(total_steps * decay))
+    return min(1.0, (step + 1) / warmup_steps, (total_steps - step) / falling)
+
 
 def linear_schedule(step: int, *, warmup_steps: int, total_steps: int) -> float:
     """Return the factor for a step: straight up to 1, then straight down to 0 at the end.

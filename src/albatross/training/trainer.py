@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -27,7 +27,8 @@ from albatross.errors import FolderError, TrainingError
 from albatross.progress import Progress
 from albatross.report import file_digest
 from albatross.rng import stream
-from albatross.training.schedules import linear_schedule
+from albatross.training.lamb import Lamb
+from albatross.training.schedules import Schedule, schedule_factor
 
 STATE_TENSORS, STATE = "optimizer.safetensors", "state.json"
 # Whatever reading a damaged state, or that of another model, raises.
@@ -42,6 +43,7 @@ _STATE_ERRORS = (
 )
 Position = tuple[int, int]
 """Where in the data a run is: (epoch, index)."""
+OptimizerName = Literal["adamw", "lamb", "lamb-google"]
 Losses = dict[str, Tensor]
 """Named losses of a batch; the one called `loss` is trained on."""
 
@@ -65,6 +67,9 @@ class Optimization:
     beta2: float
     clip_norm: float
     seed: int
+    optimizer: OptimizerName = "adamw"
+    schedule: Schedule = "linear"
+    decay: float = 0.2
     save_every_seconds: float = 300.0
 
 
@@ -97,13 +102,7 @@ class Trainer:
         self.progression = Progression()
         self.optimization = optimization
         self._losses, self._source, self._save, self._title = losses, source, save, title
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(model, optimization.weight_decay),
-            lr=optimization.learning_rate,
-            betas=(0.9, optimization.beta2),
-            eps=1e-6,
-            fused=True,
-        )
+        self.optimizer = make_optimizer(model, optimization)
 
     def run(self) -> None:
         """Train to the last step.
@@ -135,10 +134,12 @@ class Trainer:
         """Take one step and return what there is to log."""
         progression, optimization = self.progression, self.optimization
         batch, position = self._source.batch(progression.position)
-        factor = linear_schedule(
+        factor = schedule_factor(
+            optimization.schedule,
             progression.step,
             warmup_steps=optimization.warmup_steps,
             total_steps=optimization.total_steps,
+            decay=optimization.decay,
         )
         for group in self.optimizer.param_groups:
             group["lr"] = optimization.learning_rate * factor
@@ -212,16 +213,29 @@ class Trainer:
         return f"loss {mean:.3f}  {rate:,.0f} tokens/s"
 
 
+def make_optimizer(model: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
+    """Return the optimizer of a run over the groups of a model's parameters."""
+    groups = parameter_groups(model, optimization.weight_decay)
+    rate, betas = optimization.learning_rate, (0.9, optimization.beta2)
+    if optimization.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=1e-6, fused=True)
+    corrected = optimization.optimizer == "lamb"
+    return Lamb(groups, lr=rate, betas=betas, eps=1e-6, bias_correction=corrected)
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Part the parameters: biases and norms are not decayed, as in Google's code."""
+    """Part the parameters: biases and norms are neither decayed nor adapted, as in Google's code.
+
+    `layer_adaptation` is LAMB's; AdamW takes no notice of it.
+    """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_plain = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
         (plain if is_plain else decayed).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": weight_decay, "layer_adaptation": True},
+        {"params": plain, "weight_decay": 0.0, "layer_adaptation": False},
     ]
 
 

@@ -73,6 +73,9 @@ class Workspace:
             beta2=settings.beta2,
             clip_norm=settings.clip_norm,
             seed=settings.seed,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
+            decay=settings.decay,
             save_every_seconds=settings.save_minutes * 60,
         )
         trainer = Trainer(model, losses, source, optimization, title=self.verb, save=self._save)
