@@ -9,7 +9,9 @@ import pytest
 import torch
 from transformers import AlbertForPreTraining as TransformersAlbert
 
+from albatross.checkpoints.model_folder import read_weights
 from albatross.config import variant
+from albatross.conversion.convert import convert
 from albatross.corpus import build_shards
 from albatross.data.masking import PieceTable
 from albatross.data.packing import IGNORED_LABEL
@@ -20,6 +22,7 @@ from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.rehearsal.grammar import compose_documents
 from albatross.report import file_digest
+from albatross.settings.conversion import ConvertSettings
 from albatross.settings.corpus import BuildShardsSettings
 from albatross.tokenizer.folder import open_tokenizer
 from albatross.tokenizer.unigram import UnigramTokenizer
@@ -30,6 +33,7 @@ from albatross.training.pretrain import (
     pretrain,
     pretraining_losses,
 )
+from albatross.training.workspace import Workspace
 
 WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
 
@@ -309,3 +313,75 @@ def test_a_model_learns_with_lamb(short, optimizer):
 def test_an_optimizer_that_is_not_offered_is_refused(short):
     with pytest.raises(ConfigError, match="`--optimizer` must be one of adamw, lamb, lamb-google"):
         replace(short, optimizer="sgd")
+
+
+# === Going on from a model ===
+
+
+def test_a_model_goes_on_where_it_stood(short, pretrained):
+    before = json.loads((pretrained / "log.json").read_text())["steps"]
+    out = pretrain(replace(short, from_model=pretrained, learning_rate=1e-5))
+    after = json.loads((out / "log.json").read_text())["steps"]
+    assert after[0]["masked_lm_loss"] < before[0]["masked_lm_loss"] - 0.5
+    digest = json.loads((out / "run.json").read_text())["data"]["model"][0]
+    assert digest == file_digest(pretrained / "model.safetensors")
+
+
+def test_a_model_that_grew_goes_on_and_its_groups_part(short, pretrained, tmp_path):
+    convert(ConvertSettings(pretrained, tmp_path / "grown", groups=2, layers=6))
+    out = pretrain(replace(short, from_model=tmp_path / "grown"))
+    weights = read_weights(out)
+    name = "albert.encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
+    assert not np.array_equal(weights[name.format(0)], weights[name.format(1)])
+
+
+def test_heads_that_a_classifier_lost_start_anew_and_are_named(short, finetuned, capsys):
+    out = pretrain(replace(short, from_model=finetuned))
+    assert "Starting anew: predictions, sop_classifier" in capsys.readouterr().err
+    assert AlbertForPreTraining.from_pretrained(out).config.extra["architectures"] == [
+        "AlbertForPreTraining"
+    ]
+
+
+def test_shards_of_another_tokenizer_are_refused(short, pretrained, copy_of):
+    other = copy_of(pretrained)
+    (other / "spiece.model").unlink()
+    shutil.copy(WORDPIECES, other / "vocab.txt")
+    (other / "tokenizer_config.json").unlink()
+    with pytest.raises(ConfigError, match="cut by its own tokenizer"):
+        pretrain(replace(short, from_model=other))
+
+
+def test_a_model_is_not_written_over_the_one_it_goes_on_from(short, pretrained):
+    with pytest.raises(FolderError, match="must not write over what it reads"):
+        pretrain(replace(short, from_model=pretrained, out=pretrained))
+
+
+def test_new_positions_and_an_old_model_do_not_go_together(short, pretrained):
+    with pytest.raises(ConfigError, match="--position-start"):
+        replace(short, from_model=pretrained, position_start="sinusoidal")
+
+
+def test_a_run_from_a_model_that_was_interrupted_ends_with_the_same_bits(
+    short, pretrained, tmp_path, monkeypatch
+):
+    whole = pretrain(replace(short, from_model=pretrained))
+    second = replace(short, from_model=pretrained, out=tmp_path / "second")
+    step = Workspace.train
+
+    def interrupted(self, model, losses, source, total):
+        def once(batch):
+            if not stopped:
+                stopped.append(1)
+                signal.raise_signal(signal.SIGTERM)
+            return losses(batch)
+
+        return step(self, model, once, source, total)
+
+    stopped: list[int] = []
+    monkeypatch.setattr(Workspace, "train", interrupted)
+    with pytest.raises(TrainingError, match="SIGTERM"):
+        pretrain(second)
+    pretrain(second)
+    first, again = (read_weights(folder) for folder in (whole, second.out))
+    assert all(np.array_equal(first[name], again[name]) for name in first)

@@ -10,6 +10,7 @@ import tyro
 from tyro.conf import Positional
 
 from albatross.config import variant
+from albatross.errors import ConfigError
 from albatross.settings.settings import MODEL, OUT, Settings
 
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
@@ -30,6 +31,9 @@ class PretrainSettings(Settings):
     """The model folder to write."""
     variant: str = "albatross-mini"
     """One of the table that `albatross info` prints."""
+    from_model: Path | None = None
+    """Go on from this model folder or hub name instead of a new variant; the shards must be of its
+    tokenizer."""
     steps: int = 10_000
     """Optimizer steps."""
     batch_tokens: int = 8_192
@@ -77,6 +81,11 @@ class PretrainSettings(Settings):
         """Look the variant up."""
         super().__post_init__()
         variant(self.variant)
+        if self.from_model is not None and self.position_start != "normal":
+            raise ConfigError(
+                "`--position-start` is for new models; one that goes on keeps its positions."
+                f" Received: {self.position_start} with --from-model. Leave one out."
+            )
 
 
 @dataclass(frozen=True)

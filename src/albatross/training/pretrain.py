@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from albatross.checkpoints.locate import find_model
+from albatross.checkpoints.model_folder import read_config, read_weights, weight_files
 from albatross.config import variant
 from albatross.data.masking import MaskingRule, PieceTable
 from albatross.data.packing import IGNORED_LABEL, Example, PackedBatch, pack
 from albatross.data.segments import SampleRule, SampleSource
 from albatross.data.shards import INDEX, Shard, ShardFolder
+from albatross.errors import ConfigError
 from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import AlbertForPreTraining
@@ -53,25 +57,29 @@ class PretrainingBatches:
 
 
 def pretrain(settings: PretrainSettings) -> Path:
-    """Pre-train a variant on shards and write a model folder.
+    """Pre-train a variant, or go on from a model, on shards and write a model folder.
 
     Raises:
-        FolderError: no shard folder, or the output's place is taken.
-        ConfigError: samples longer than the variant's positions, or an interrupted run of other
-            settings in the output's place.
+        FolderError: no shard folder, no such model, or the output's place is taken.
+        ConfigError: samples longer than the model's positions, shards of another tokenizer than its
+            own, or an interrupted run of other settings in the output's place.
         TrainingError: the run was interrupted (its state is saved) or its loss is no number.
     """
     set_threads(settings.threads)
-    check_place(settings.out, [settings.shards])
-    config = variant(settings.variant)
-    check_length(settings.max_length, config)
+    start = None if settings.from_model is None else find_model(settings.from_model)
+    check_place(settings.out, [settings.shards, *([start] if start else [])])
+    check_length(settings.max_length, read_config(start) if start else variant(settings.variant))
     shards = ShardFolder(settings.shards)
     tokenizer = open_tokenizer(settings.shards)
-    model = _model(settings, tokenizer.vocab_size)
+    if start is None:
+        model = _model(settings, tokenizer.vocab_size)
+    else:
+        model = _started(start, tokenizer, settings)
+    model.activation_checkpointing(settings.activation_checkpointing)
     workspace = Workspace(
         "pretrain",
         settings,
-        _data_record(shards, tokenizer),
+        _data_record(shards, tokenizer, start),
         tokenizer,
         {"architectures": ["AlbertForPreTraining"]},
     )
@@ -138,11 +146,33 @@ def evaluate_pretraining(
     return metrics
 
 
+def _started(
+    folder: Path, tokenizer: AnyTokenizer, settings: PretrainSettings
+) -> AlbertForPreTraining:
+    """Open the model to go on from; heads that it lacks start anew, and are named.
+
+    Raises:
+        ConfigError: the shards were made with another tokenizer.
+    """
+    own = open_tokenizer(folder)
+    if own.sha256 != tokenizer.sha256:
+        raise ConfigError(
+            "A model goes on with text cut by its own tokenizer. Received: shards of"
+            f" {tokenizer!r} for {own!r}. Run `albatross build-shards` with --tokenizer"
+            f" {str(folder)!r}."
+        )
+    names = read_weights(folder)
+    parts = ("albert.pooler", "predictions", "sop_classifier")
+    anew = [part for part in parts if not any(name.startswith(f"{part}.") for name in names)]
+    if anew:
+        print(f"Starting anew: {', '.join(anew)}, which the model lacks.", file=sys.stderr)
+    return AlbertForPreTraining.from_pretrained(folder, initialize=anew, seed=settings.seed)
+
+
 def _model(settings: PretrainSettings, vocab_size: int) -> AlbertForPreTraining:
     """Make the variant with random weights and, if asked for, waves for positions."""
     config = variant(settings.variant, vocab_size=vocab_size)
     model = AlbertForPreTraining(config, seed=settings.seed)
-    model.activation_checkpointing(settings.activation_checkpointing)
     if settings.position_start == "sinusoidal":
         table = model.albert.embeddings.position_embeddings.weight
         waves = sinusoidal_positions(config.max_position_embeddings, config.embedding_size)
@@ -151,7 +181,9 @@ def _model(settings: PretrainSettings, vocab_size: int) -> AlbertForPreTraining:
     return model
 
 
-def _data_record(shards: ShardFolder, tokenizer: AnyTokenizer) -> dict[str, Any]:
+def _data_record(
+    shards: ShardFolder, tokenizer: AnyTokenizer, start: Path | None
+) -> dict[str, Any]:
     """Return what `run.json` says of the data; the index holds the checksums of all shards."""
     parts = {"train": shards.train, "held_out": shards.held_out}
     counts = {
@@ -163,7 +195,8 @@ def _data_record(shards: ShardFolder, tokenizer: AnyTokenizer) -> dict[str, Any]
         for name, part in parts.items()
     }
     index = file_digest(shards.folder / INDEX)
-    return {"shards": index, **counts, "tokenizer_sha256": tokenizer.sha256}
+    model = {"model": [file_digest(path) for path in weight_files(start)]} if start else {}
+    return {"shards": index, **counts, **model, "tokenizer_sha256": tokenizer.sha256}
 
 
 def _evaluation_batches(source: SampleSource, batch_tokens: int) -> Iterator[PackedBatch]:

@@ -26,7 +26,10 @@ from albatross.training.trainer import BatchSource, Losses, Optimization, Traine
 
 # Settings that may change between the parts of a run: what they name is compared by its checksum,
 # or it does not change what is learned.
-_FREE = {"shards", "model", "train", "dev", "out", "recipe", "threads", "save_minutes"}
+_FREE = {
+    *("shards", "model", "from_model", "train", "dev", "out", "recipe", "threads"),
+    "save_minutes",
+}
 LOG = "log.json"
 
 
