@@ -126,7 +126,7 @@ def warn_of_activation(
     Not of a folder of ours, which says what it means, nor of what was fine-tuned with this form.
     """
     fine_tuned = any(name.startswith(("classifier.", "qa_outputs.")) for name in arrays)
-    if published_gelu(config) and not fine_tuned and not (folder / RUN).is_file():
+    if published_gelu(config) and not fine_tuned and not read_run(folder):
         warnings.warn(
             "A published English ALBERT should be run with the tanh form of GELU, with which"
             f" Google trained all of them. Received: {str(folder)!r} with hidden_act='gelu'. Pass"
@@ -135,6 +135,15 @@ def warn_of_activation(
             AlbatrossWarning,
             stacklevel=3,
         )
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return what `run.json` holds; nothing for a folder that others wrote.
+
+    Raises:
+        FolderError: the file is damaged.
+    """
+    return read_json(folder / RUN) if (folder / RUN).is_file() else {}
 
 
 def check_digest(folder: Path) -> None:
@@ -147,7 +156,7 @@ def check_digest(folder: Path) -> None:
     Raises:
         FolderError: a file is missing, or its bytes have changed.
     """
-    digests = read_json(folder / RUN).get("sha256") if (folder / RUN).is_file() else None
+    digests = read_run(folder).get("sha256")
     if not isinstance(digests, dict):
         return
     names = {path.name for path in weight_files(folder)} | {WEIGHTS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,17 +233,10 @@ def _record(
     """Write into `run.json` where the model came from and what became of each tensor."""
     record: dict[str, Any] = run_record(
         "convert",
-        {key: _plain(value) for key, value in asdict(settings).items()},
+        settings.to_dict(),
         data={"source": [file_digest(path) for path in source.weight_files()]},
         metrics={f"difference_{name}": value for name, value in report.difference.items()},
         progress={},
     )
     written = read_json(folder / RUN)
     write_json(folder / RUN, {**written, **record, "conversion": report.to_dict()})
-
-
-def _plain(value: Any) -> Any:
-    """Return a setting as JSON holds it."""
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return str(value) if isinstance(value, Path) else value

@@ -31,7 +31,7 @@ from albatross.checkpoints.huggingface import (
     fit,
 )
 from albatross.checkpoints.locate import find_model
-from albatross.checkpoints.model_folder import CONFIG, RUN, read_weights, weight_files
+from albatross.checkpoints.model_folder import CONFIG, read_run, read_weights, weight_files
 from albatross.checkpoints.tensorflow import TensorFlowCheckpoint, find_checkpoint
 from albatross.config import AlbertConfig
 from albatross.errors import FolderError
@@ -129,14 +129,14 @@ def _open_folder(folder: Path) -> Source:
     else:
         config = AlbertConfig.from_dict(values)
         named = dict(arrays)
-        kind = "ALBERT folder of albatross" if (folder / RUN).is_file() else "ALBERT folder"
+        kind = "ALBERT folder of albatross" if read_run(folder) else "ALBERT folder"
     left = tuple(sorted(name for name in named if not name.startswith(KNOWN_PREFIXES)))
     named = {name: array for name, array in named.items() if name not in left}
     _check_encoder(named, config, folder)
     by_identity = {id(array): name for name, array in arrays.items()}
     origins = {name: by_identity.get(id(array), name) for name, array in named.items()}
-    run = read_json(folder / RUN) if (folder / RUN).is_file() else {}
-    verified = "SHA-256 of the weights, as run.json has it" if "sha256" in run else Source.verified
+    has_sum = "sha256" in read_run(folder)
+    verified = "SHA-256 of the weights, as run.json has it" if has_sum else Source.verified
     return Source(folder, kind, config, named, origins, left=left, files=folder, verified=verified)
 
 

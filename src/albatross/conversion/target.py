@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from albatross.atomic import read_json, write_file, write_json
+from albatross.atomic import write_file, write_json
 from albatross.checkpoints.bert import bert_config, is_bert, to_bert
 from albatross.checkpoints.google import (
     CONFIG_FILE,
@@ -24,7 +24,14 @@ from albatross.checkpoints.google import (
     to_google,
 )
 from albatross.checkpoints.huggingface import Arrays
-from albatross.checkpoints.model_folder import CARD, CONFIG, RUN, write_model, write_weights
+from albatross.checkpoints.model_folder import (
+    CARD,
+    CONFIG,
+    RUN,
+    read_run,
+    write_model,
+    write_weights,
+)
 from albatross.checkpoints.tensorflow_writer import write_checkpoint
 from albatross.config import AlbertConfig
 from albatross.conversion.structure import Structured, plain
@@ -110,7 +117,7 @@ def write_form(
 def copy_companions(files: Path, folder: Path) -> None:
     """Copy the tasks and the card of a folder of ours."""
     for name in (TASK_FILE, CARD):
-        if (files / name).is_file() and (files / RUN).is_file() and read_json(files / RUN):
+        if (files / name).is_file() and read_run(files):
             shutil.copyfile(files / name, folder / name)
 
 

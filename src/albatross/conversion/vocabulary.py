@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def extend_vocabulary(settings: ExtendVocabularySettings) -> Path:
     grown = replace(config, vocab_size=len(arrays[WORD_EMBEDDINGS]))
     record = run_record(
         "extend-vocabulary",
-        {key: str(value) for key, value in asdict(settings).items()},
+        settings.to_dict(),
         data={
             "words": file_digest(settings.words),
             "model": [file_digest(path) for path in weight_files(folder)],

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from albatross.data.packing import IGNORED_LABEL, IntArray
 from albatross.errors import ConfigError
+from albatross.tokenizer.alignment import CONTINUATION, WORD_MARK
 
-# Before a piece that begins a word (SentencePiece), and before one that does not (WordPiece).
-WORD_MARK, CONTINUATION = "▁", "##"
 # Inside words these do not part them: don't, well-known.
 _JOINERS = frozenset("'’-")  # noqa: RUF001 (the typographic apostrophe)
 

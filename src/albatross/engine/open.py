@@ -8,10 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from albatross.atomic import read_json
 from albatross.checkpoints.huggingface import encoder_shapes, fit, head_shapes
 from albatross.checkpoints.locate import find_model
-from albatross.checkpoints.model_folder import RUN, WEIGHTS, check_digest, read_config
+from albatross.checkpoints.model_folder import RUN, WEIGHTS, check_digest, read_config, read_run
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.config import AlbertConfig
 from albatross.engine.engine import Engine
@@ -123,7 +122,7 @@ def _onnx_engine(
 
 def _check_graphs(folder: Path) -> None:
     """Compare the graphs with the checksums in `run.json`, where there are any."""
-    digests = read_json(folder / RUN).get("sha256") if (folder / RUN).is_file() else None
+    digests = read_run(folder).get("sha256")
     for path in sorted(folder.glob("*.onnx")):
         expected = digests.get(path.name) if isinstance(digests, dict) else None
         if expected is not None and file_digest(path)["sha256"] != expected:

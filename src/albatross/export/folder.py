@@ -10,7 +10,14 @@ import numpy as np
 
 from albatross.atomic import check_free, read_json, write_json, writing
 from albatross.checkpoints.locate import find_model
-from albatross.checkpoints.model_folder import CARD, RUN, read_config, read_weights, write_model
+from albatross.checkpoints.model_folder import (
+    CARD,
+    RUN,
+    read_config,
+    read_run,
+    read_weights,
+    write_model,
+)
 from albatross.engine.open import open_model, open_tokenizer
 from albatross.errors import FolderError, MissingDependencyError
 from albatross.pipelines.pipeline import engine_outputs
@@ -51,7 +58,7 @@ def export(settings: ExportSettings) -> Path:
         for name, array in read_weights(source).items()
         if name.startswith("albert.") or name.rsplit(".", 1)[0] in heads
     }
-    run = read_json(source / RUN) if (source / RUN).is_file() else {}
+    run = read_run(source)
     run["export"] = {"dtype": settings.dtype}
     with writing(settings.out) as folder:
         write_model(folder, config, arrays, run)

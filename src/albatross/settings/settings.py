@@ -43,6 +43,10 @@ class Settings:
         if broken:
             raise ConfigError(" ".join(broken))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as JSON holds them: paths as text, tuples as lists."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
 
 def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:
     """Read the settings of a recipe file: a flat TOML table.
@@ -72,3 +76,10 @@ def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:
                 f"`{name}` must be {error}. Received in {str(path)!r}: {value!r}. Correct the file."
             ) from error
     return values
+
+
+def _plain(value: Any) -> Any:
+    """Return paths as text and tuples as lists."""
+    if isinstance(value, Path):
+        return value.as_posix()
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -11,7 +11,8 @@ from albatross.tokenizer.normalization import NormalizedText
 
 Span = tuple[int, int]
 
-WORD_MARK = "▁"
+# Before a piece that begins a word (SentencePiece), and before one that does not (WordPiece).
+WORD_MARK, CONTINUATION = "▁", "##"
 WHITE_SPACE = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albatross.errors import MissingDependencyError
-from albatross.tokenizer.alignment import WHITE_SPACE, WORD_MARK
+from albatross.tokenizer.alignment import CONTINUATION, WHITE_SPACE, WORD_MARK
 from albatross.tokenizer.config_file import (
     CONFIG_FILE,
     config_bytes,
@@ -30,7 +30,7 @@ from albatross.tokenizer.sentencepiece_file import (
 )
 from albatross.tokenizer.tokenizer_json import JSON_FILE, JsonTokenizer
 from albatross.tokenizer.unigram import UnigramTokenizer, ends_in_comma
-from albatross.tokenizer.wordpiece import CONTINUATION, LONGEST_WORD, WordPieceTokenizer
+from albatross.tokenizer.wordpiece import LONGEST_WORD, WordPieceTokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.errors import FolderError, MissingDependencyError, TokenizerError
+from albatross.tokenizer.alignment import CONTINUATION
 from albatross.tokenizer.config_file import write_tokenizer_files
 from albatross.tokenizer.normalization import checked_text, checked_texts
 from albatross.tokenizer.unigram import Encoding
@@ -34,7 +35,6 @@ SPECIAL_PIECES = {
     "mask": ("[MASK]", "<mask>"),
 }
 
-CONTINUATION = "##"
 # SentencePiece's mark of a word's first piece, and that of vocabularies of bytes.
 WORD_MARKS = ("▁", "Ġ")
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.errors import DataError, FolderError, TokenizerError
+from albatross.tokenizer.alignment import CONTINUATION
 from albatross.tokenizer.basic_words import BasicWords, span_array
 from albatross.tokenizer.config_file import (
     CONFIG_FILE,
@@ -30,7 +31,6 @@ from albatross.tokenizer.unigram import Encoding
 VOCAB_FILE = "vocab.txt"
 # Google's Chinese models name theirs so.
 VOCAB_FILES = (VOCAB_FILE, "vocab_chinese.txt")
-CONTINUATION = "##"
 # A longer word is unknown as a whole; Google's number.
 LONGEST_WORD = 100
 # Ten times the multilingual vocabulary of 120,000 pieces: what is larger is another file.

@@ -17,7 +17,6 @@ from albatross.data.packing import PackedBatch
 from albatross.errors import ConfigError, FolderError
 from albatross.modeling.pretrained import AlbertPreTrainedModel
 from albatross.report import model_card, run_record
-from albatross.settings.settings import Settings
 from albatross.settings.training import FinetuneSettings, PretrainSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task_file import write_tasks
@@ -108,7 +107,7 @@ class Workspace:
         progress = {k: v for k, v in asdict(trainer.progression).items() if k != "log"}
         run = run_record(
             self.verb,
-            plain_settings(self.settings),
+            self.settings.to_dict(),
             data=self.data,
             metrics=metrics,
             progress=progress,
@@ -124,7 +123,7 @@ class Workspace:
     def _check_same_run(self) -> None:
         """Refuse to go on with a run of another verb, other settings or other data."""
         out = self.settings.out
-        before, now = read_json(out / RUN), plain_settings(self.settings)
+        before, now = read_json(out / RUN), self.settings.to_dict()
         parts = [("verb", before.get("verb"), self.verb)]
         parts += [(k, _item(before, "settings", k), v) for k, v in now.items() if k not in _FREE]
         parts += [(f"the data's {k}", _item(before, "data", k), v) for k, v in self.data.items()]
@@ -170,22 +169,10 @@ def check_length(max_length: int, config: AlbertConfig) -> None:
         )
 
 
-def plain_settings(settings: Settings) -> dict[str, Any]:
-    """Return settings as JSON holds them."""
-    return {key: _plain(value) for key, value in asdict(settings).items()}
-
-
 def set_threads(threads: int | None) -> None:
     """Use so many processor threads; torch's own choice when None."""
     if threads is not None:
         torch.set_num_threads(threads)
-
-
-def _plain(value: Any) -> Any:
-    """Return paths as text and tuples as lists."""
-    if isinstance(value, Path):
-        return value.as_posix()
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _item(run: Mapping[str, Any], part: str, key: str) -> Any:
