@@ -126,7 +126,7 @@ def warn_of_activation(
     Not of a folder of ours, which says what it means, nor of what was fine-tuned with this form.
     """
     fine_tuned = any(name.startswith(("classifier.", "qa_outputs.")) for name in arrays)
-    if published_gelu(config) and not fine_tuned and not read_run(folder):
+    if published_gelu(config) and not fine_tuned and not (folder / RUN).is_file():
         warnings.warn(
             "A published English ALBERT should be run with the tanh form of GELU, with which"
             f" Google trained all of them. Received: {str(folder)!r} with hidden_act='gelu'. Pass"
