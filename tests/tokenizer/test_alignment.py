@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albatross.tokenizer.alignment import WHITE_SPACE
+from albatross.tokenizer.alignment import WHITE_SPACE, begins_word
 from albatross.tokenizer.normalization import Normalizer
 from albatross.tokenizer.unigram import UnigramTokenizer
 
@@ -92,3 +92,16 @@ def test_the_white_space_is_all_there_is():
 @pytest.fixture
 def published(published_model):
     return UnigramTokenizer.from_file(published_model)
+
+
+@pytest.mark.parametrize(
+    ("piece", "begins"),
+    [
+        *[("▁gull", True), ("gull", False), ("▁", True), ("(", False), ("\u0301", False)],
+        *[("海鸥", True), ("飞", True), ("かも", True), ("カ", True), ("々", True), ("𠀀", True)],
+        *[("นก", True), ("\u0e49", False), ("ကာ", True), ("\u102c", False), ("។", True)],
+        *[("갈매기", False), ("वह", False), ("طار", False), ("。", False), ("，", False)],
+    ],
+)
+def test_scripts_without_spaces_have_a_word_in_every_piece(piece, begins):
+    assert begins_word(piece) == begins

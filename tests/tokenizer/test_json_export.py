@@ -9,8 +9,10 @@ from albatross.errors import MissingDependencyError
 from albatross.tokenizer.basic_words import BasicWords
 from albatross.tokenizer.json_export import tokenizer_json, write_tokenizer_json
 from albatross.tokenizer.normalization import Normalizer
+from albatross.tokenizer.presets import PRESETS
 from albatross.tokenizer.sentencepiece_file import Piece, append_pieces, read_sentencepiece
 from albatross.tokenizer.tokenizer_json import JsonTokenizer
+from albatross.tokenizer.training import train_unigram
 from albatross.tokenizer.unigram import UnigramTokenizer
 from albatross.tokenizer.wordpiece import WordPieceTokenizer
 
@@ -57,6 +59,21 @@ def test_marks_that_stand_alone_are_weighed_as_sentencepiece_does(tiny, mark):
     for score in np.arange(-4.0, -6.0, -0.05):
         model = append_pieces(tiny.model, [Piece(f"{mark}th", float(score))])
         assert differing(UnigramTokenizer(model), [f"a {mark}the", f"{mark}th"]) == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "size"), [("chinese", 38), ("japanese", 40), ("own-language", 26)]
+)
+def test_marks_that_are_kept_from_the_clean_up_keep_their_ids(preset, size):
+    text = "「海，ｶ？」（好…）～—ＡＢ! (a, b)"  # noqa: RUF001 (full-width marks)
+    tokenizer = train_unigram(
+        [text] * 3,
+        size,
+        character_rule=PRESETS[preset].character_rule,
+        normalizer=PRESETS[preset].normalizer,
+        user_defined_symbols=PRESETS[preset].user_defined_symbols,
+    )
+    assert differing(tokenizer, [text, text[::-1]]) == []
 
 
 def test_special_pieces_leave_the_least_score_as_it_is(tiny):

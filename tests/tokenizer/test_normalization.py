@@ -39,6 +39,13 @@ def test_the_fast_path_follows_the_plain_rules(rules, text):
 
 @pytest.mark.parametrize("rules", SWITCHES, ids=str)
 @settings(deadline=None, max_examples=150)
+@given(texts=st.lists(st.one_of(TEXTS, st.text("aB `'"), st.just("``A b''")), max_size=6))
+def test_a_batch_follows_the_rules_of_single_texts(rules, texts):
+    assert rules.normalize_batch(texts) == list(map(rules.normalize, texts))
+
+
+@pytest.mark.parametrize("rules", SWITCHES, ids=str)
+@settings(deadline=None, max_examples=150)
 @given(text=TEXTS)
 def test_offsets_come_with_the_same_text(rules, text):
     mapped = rules.normalize_with_offsets(text)

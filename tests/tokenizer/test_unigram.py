@@ -24,6 +24,16 @@ def test_a_batch_gives_what_single_texts_give(tiny, texts, threads):
     assert [tiny.encode_with_offsets(text).ids.tolist() for text in texts] == single
 
 
+@settings(deadline=None, max_examples=200)
+@given(texts=st.lists(TEXTS, max_size=5))
+@example(texts=["9,9, 9", "", "\n", "a\tb", "in 2012, é"])
+def test_a_flat_batch_gives_what_single_texts_give(tiny, texts):
+    found = tiny.encode_flat(texts)
+    single = [tiny.encode(text) for text in texts]
+    assert found.ids.tolist() == [number for ids in single for number in ids]
+    assert found.lengths.tolist() == list(map(len, single))
+
+
 @pytest.mark.parametrize("text", ["", " ", "\0", "a\0b", "\x01\x7f", "\ud800", "\n\n"])
 def test_odd_texts_are_encoded(tiny, text):
     assert tiny.encode(text) == tiny.encode_with_offsets(text).ids.tolist()

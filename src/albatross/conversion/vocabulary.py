@@ -14,7 +14,7 @@ from albatross.checkpoints.huggingface import WORD_EMBEDDINGS, Arrays
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, read_weights, weight_files, write_model
 from albatross.conversion.target import copy_companions
-from albatross.data.documents import read_lines
+from albatross.data.text_files import read_lines
 from albatross.errors import DataError, FolderError
 from albatross.report import file_digest, run_record
 from albatross.settings.conversion import ExtendVocabularySettings

@@ -1,104 +1,77 @@
-"""Files to documents: txt and jsonl, plain or packed (gz, bz2, xz), one document at a time."""
+"""Files to documents: txt, jsonl and parquet, one document at a time, in memory that stays flat."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
 import json
-import lzma
 import os
 import re
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, Literal, TextIO, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from albatross.data.addresses import files_at, open_bytes
 from albatross.data.sentences import split_sentences
-from albatross.errors import DataError
+from albatross.data.text_files import OnBytes, broken_file, format_of, read_lines
+from albatross.errors import DataError, MissingDependencyError
 
 Document = list[str]
 """The sentences of one document, in their order."""
 SentenceBreaks = Literal["lines", "rules"]
 
-OnBytes = Callable[[int], None]
-"""Told how many bytes of a file have just been read, as they lie on disk."""
-
-FORMATS = (".txt", ".jsonl")
-_PACKINGS = (".gz", ".bz2", ".xz")
-_BLOCK_BYTES = 65_536
+FORMATS = (".txt", ".jsonl", ".parquet")
 # What a text file calls a line end; U+2028, form feeds and their like are ordinary characters.
 _LINE_END = re.compile(r"\r\n|\r|\n")
+# A text file without blank lines would be one document of any size; War and Peace has 3.2 million.
+_LONGEST_DOCUMENT = 8_000_000
+# Rows of a parquet file held at a time, and the bytes of it that are read ahead.
+_ROWS, _ROW_BYTES = 256, 2**20
 
 
-def corpus_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files of a corpus in a fixed order, folders opened to their txt and jsonl files.
+@dataclass(frozen=True)
+class CorpusFile:
+    """One file to read."""
+
+    address: str
+    """A local path or an fsspec address."""
+    size: int
+    """Bytes as stored; 0 where a store does not tell."""
+
+
+def corpus_files(addresses: Sequence[str | os.PathLike[str]]) -> list[CorpusFile]:
+    """Return the files of a corpus in a fixed order, folders and patterns opened.
 
     Raises:
-        DataError: a path is missing or of another format, or a folder holds no text.
+        DataError: an address is missing or of another format, or a folder holds no text.
     """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and format_of(p) in FORMATS)
-            if not inside:
-                raise DataError(
-                    f"A corpus folder must hold .txt or .jsonl files. Received: {str(path)!r}"
-                    " without any. Name the files, or another folder."
-                )
-            files += inside
-        else:
-            files.append(_check_file(path))
+    files: list[CorpusFile] = []
+    for each in addresses:
+        address = os.fspath(each)
+        found = files_at(address)
+        if not found and not _is_folder(address):
+            raise DataError(
+                "A corpus must be files, folders or patterns that exist."
+                f" Received: {address!r}. Check the path."
+            )
+        inside = [CorpusFile(a, size) for a, size in found.items() if format_of(a) in FORMATS]
+        if not inside and address in found:
+            raise DataError(
+                "A corpus file must end in .txt, .jsonl or .parquet; the first two also with"
+                f" .gz, .bz2, .xz or .zst. Received: {address!r}. Rename or convert it."
+            )
+        if not inside:
+            raise DataError(
+                "A corpus folder must hold .txt, .jsonl or .parquet files. Received:"
+                f" {address!r} without any. Name the files, or another folder."
+            )
+        files += inside
     return files
 
 
-def format_of(path: Path) -> str:
-    """Return a file's ending without that of its compression: `.txt` for `a.txt.xz`."""
-    is_packed = path.suffix.lower() in _PACKINGS
-    return (path.with_suffix("") if is_packed else path).suffix.lower()
-
-
-@contextmanager
-def open_text(
-    path: Path, on_bytes: OnBytes = lambda count: None, *, errors: str = "strict"
-) -> Iterator[TextIO]:
-    """Open a plain or compressed UTF-8 file for reading; a byte-order mark is dropped."""
-    with (
-        io.BufferedReader(_CountedFile(path, on_bytes), _BLOCK_BYTES) as file,
-        _unpacked(file, path.suffix.lower()) as stream,
-        io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline=None) as text,
-    ):
-        yield text
-
-
-def read_lines(path: Path, on_bytes: OnBytes = lambda count: None) -> Iterator[str]:
-    r"""Yield a file's lines without their ends: `\n`, `\r\n` or `\r`.
-
-    Raises:
-        DataError: the file cannot be read, is cut short, or is not UTF-8; the line is named.
-    """
-    number = 0
-    try:
-        with open_text(path, on_bytes) as lines:
-            for number, line in enumerate(lines, start=1):  # noqa: B007 (named in the error)
-                yield line.removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"A text must be UTF-8. Received: {_first_wrong_byte(path)} of {str(path)!r}."
-            " Convert the file, for example with iconv."
-        ) from error
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise DataError(
-            f"A file must be readable to its end. Received: {str(path)!r}, which breaks after line"
-            f" {number} ({error}). Copy it again."
-        ) from error
-
-
 def read_documents(
-    files: Sequence[Path],
+    files: Sequence[CorpusFile],
     *,
     breaks: SentenceBreaks = "lines",
+    text_column: str = "text",
     on_bytes: OnBytes = lambda count: None,
 ) -> Iterator[Document]:
     """Yield the documents of all files, in order; empty ones are passed over.
@@ -107,14 +80,14 @@ def read_documents(
         files: from `corpus_files`.
         breaks: `lines` takes every line as a sentence (Google's format); `rules` splits lines into
             sentences.
+        text_column: the key of a JSON line, or the column of a parquet file, that holds the text.
         on_bytes: told of progress, with the bytes that have just been read.
 
     Raises:
-        DataError: a file that cannot be read, or a JSON line without `text`.
+        DataError: a file that cannot be read, or a record without its text.
     """
-    for path in files:
-        reader = _jsonl_documents if format_of(path) == ".jsonl" else _txt_documents
-        for lines in reader(path, on_bytes):
+    for file in files:
+        for lines in _records(file, text_column, on_bytes):
             sentences = [line for line in lines if line and not line.isspace()]
             if breaks == "rules":
                 sentences = [part for line in sentences for part in split_sentences(line)]
@@ -122,85 +95,104 @@ def read_documents(
                 yield sentences
 
 
-def total_bytes(files: Sequence[Path]) -> int:
-    """Return the bytes on disk, for a progress bar."""
-    return sum(os.path.getsize(path) for path in files)
+def total_bytes(files: Sequence[CorpusFile]) -> int:
+    """Return the bytes as stored, for a progress bar."""
+    return sum(file.size for file in files)
 
 
-def _check_file(path: Path) -> Path:
-    """Return a path that is a file of a known format."""
-    if not path.is_file():
-        raise DataError(
-            f"A corpus must be files or folders that exist. Received: {str(path)!r}."
-            " Check the path."
-        )
-    if format_of(path) not in FORMATS:
-        raise DataError(
-            "A corpus file must end in .txt or .jsonl, or that with .gz, .bz2 or .xz."
-            f" Received: {str(path)!r}. Rename or convert it."
-        )
-    return path
+def _is_folder(address: str) -> bool:
+    """Whether a local address without files is there all the same."""
+    return os.path.isdir(address)
 
 
-def _txt_documents(path: Path, on_bytes: OnBytes) -> Iterator[list[str]]:
-    """Yield runs of lines between blank lines."""
+def _records(file: CorpusFile, text_column: str, on_bytes: OnBytes) -> Iterator[list[str]]:
+    """Yield the lines of every document of a file."""
+    ending = format_of(file.address)
+    if ending == ".parquet":
+        return _parquet_documents(file, text_column, on_bytes)
+    if ending == ".jsonl":
+        return _jsonl_documents(file.address, text_column, on_bytes)
+    return _txt_documents(file.address, on_bytes)
+
+
+def _txt_documents(address: str, on_bytes: OnBytes) -> Iterator[list[str]]:
+    """Yield runs of lines between blank lines; one without an end is cut between two lines."""
     document: list[str] = []
-    for line in read_lines(path, on_bytes):
-        if line and not line.isspace():
-            document.append(line)
-        elif document:
+    size = 0
+    for line in read_lines(address, on_bytes):
+        is_blank = not line or line.isspace()
+        if document and (is_blank or size + len(line) > _LONGEST_DOCUMENT):
             yield document
-            document = []
+            document, size = [], 0
+        if not is_blank:
+            document.append(line)
+            size += len(line)
     if document:
         yield document
 
 
-def _jsonl_documents(path: Path, on_bytes: OnBytes) -> Iterator[list[str]]:
-    """Yield the lines of every record's `text`."""
-    for number, line in enumerate(read_lines(path, on_bytes), start=1):
+def _jsonl_documents(address: str, key: str, on_bytes: OnBytes) -> Iterator[list[str]]:
+    """Yield the lines of every record's text."""
+    for number, line in enumerate(read_lines(address, on_bytes), start=1):
         if not line.strip():
             continue
         try:
-            text = json.loads(line)["text"]
+            text = json.loads(line)[key]
             if not isinstance(text, str):
-                raise TypeError(f"`text` is a {type(text).__name__}")
+                raise TypeError(f"`{key}` is a {type(text).__name__}")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
-                "A JSON line of a corpus must be an object whose `text` is a string."
-                f" Received: line {number} of {str(path)!r}: {line[:60]!r}. Mend or remove it."
+                f"A JSON line of a corpus must be an object whose `{key}` is a string."
+                f" Received: line {number} of {address!r}: {line[:60]!r}. Mend or remove it, or"
+                " name the key that holds the text."
             ) from error
         yield _LINE_END.split(text)
 
 
-class _CountedFile(io.FileIO):
-    """A file that tells how much of it has been read."""
+def _parquet_documents(file: CorpusFile, column: str, on_bytes: OnBytes) -> Iterator[list[str]]:
+    """Yield the lines of every row's text, a few rows at a time; a null is no document."""
+    row = told = 0
+    with open_bytes(file.address) as stored:
+        try:
+            parquet = _open_parquet(stored)
+            _check_column(parquet.schema_arrow, column, file.address)
+            rows = parquet.metadata.num_rows
+            for batch in parquet.iter_batches(_ROWS, columns=[column], use_threads=False):
+                for text in batch.column(0).to_pylist():
+                    row += 1
+                    if text is not None:
+                        yield _LINE_END.split(text)
+                reached = file.size * row // rows
+                on_bytes(reached - told)
+                told = reached
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"A text must be UTF-8. Received: rows {row + 1} to {row + _ROWS} of"
+                f" {file.address!r} with another byte. Write the file again."
+            ) from error
+        except (OSError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise broken_file(file.address, f"row {row}", error) from error
+    on_bytes(file.size - told)
 
-    def __init__(self, path: Path, on_bytes: OnBytes) -> None:
-        """Open the file for reading."""
-        super().__init__(path)
-        self._on_bytes = on_bytes
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer and tell of it."""
-        count = super().readinto(buffer) or 0
-        self._on_bytes(count)
-        return count
+def _open_parquet(stored: Any) -> Any:
+    """Open a parquet file so that a row group is read in parts, however large it is."""
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("pyarrow", "corpus") from error
+    return ParquetFile(stored, buffer_size=_ROW_BYTES, pre_buffer=False)
 
 
-def _unpacked(file: IO[bytes], packing: str) -> IO[bytes]:
-    """Return a stream of what a compressed file holds; other files are what they hold."""
-    if packing == ".gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
-    if packing == ".bz2":
-        return bz2.BZ2File(file)
-    return lzma.LZMAFile(file) if packing == ".xz" else file
-
-
-def _first_wrong_byte(path: Path) -> str:
-    """Name the first byte that is no UTF-8 and its line; the reader itself decodes in blocks."""
-    with open_text(path, errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, start=1):
-            for character in line if not line.isascii() else "":
-                if "\udc80" <= character <= "\udcff":
-                    return f"byte 0x{ord(character) - 0xDC00:02x} in line {number}"
-    return "another byte"
+def _check_column(schema: Any, column: str, address: str) -> None:
+    """Refuse a table whose column of texts is not there, or holds something else."""
+    found = [field for field in schema if field.name == column]
+    kind = str(found[0].type) if found else ""
+    if "string" not in kind or not kind.startswith(("string", "large_string", "dictionary")):
+        columns = ", ".join(f"{field.name} ({field.type})" for field in schema) or "no column"
+        raise DataError(
+            f"A parquet file of a corpus must have a column `{column}` of strings. Received:"
+            f" {address!r} with {columns}. Name the column that holds the text."
+        )

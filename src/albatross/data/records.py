@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from albatross.data.documents import format_of, read_lines
+from albatross.data.text_files import format_of, read_lines
 from albatross.errors import DataError
 
 # Names of the columns that hold each part, in order of preference.

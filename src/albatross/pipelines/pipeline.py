@@ -13,8 +13,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from albatross.data.documents import read_lines
 from albatross.data.packing import Example, IntArray, batches_by_tokens, pack
+from albatross.data.text_files import read_lines
 from albatross.engine.engine import Engine, Outputs, join_outputs, run
 from albatross.engine.open import EngineName, OpenModel, open_model
 from albatross.errors import DataError

@@ -4,12 +4,21 @@ A span is a half-open pair of character positions. Lists of pairs up to the last
 are a few dozen tokens, where arrays only cost.
 """
 
+import re
+import unicodedata
+
 import numpy as np
 from numpy.typing import NDArray
 
 from albatross.tokenizer.normalization import NormalizedText
 
 Span = tuple[int, int]
+
+# Scripts that put no space between words: Thai to Tibetan, Burmese, Khmer, kana, Han.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
+)
 
 # Before a piece that begins a word (SentencePiece), and before one that does not (WordPiece).
 WORD_MARK, CONTINUATION = "▁", "##"
@@ -19,6 +28,21 @@ WHITE_SPACE = (
 )
 # What SentencePiece's own normaliser turns into a space, beside white space itself.
 SPACE_LIKE = WHITE_SPACE + WORD_MARK + "\ufffd\u200b\ufeff"
+
+
+def begins_word(piece: str) -> bool:
+    """Whether a SentencePiece piece begins a word.
+
+    One does that has the mark of a space; and any of a script without spaces, whose words nothing
+    shows: else a whole Chinese sentence would be one word. Signs above and below letters go with
+    what is before them.
+
+    >>> [begins_word(piece) for piece in ("▁gull", "s", "海鸥", "น", "\u0e49")]
+    [True, False, True, True, False]
+    """
+    if piece.startswith(WORD_MARK):
+        return True
+    return bool(_UNSPACED.match(piece)) and not unicodedata.category(piece[0]).startswith("M")
 
 
 def text_spans(spans: list[Span], pieces: list[str], text: str) -> list[Span]:

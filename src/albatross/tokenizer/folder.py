@@ -1,12 +1,16 @@
 """Which tokenizer a folder holds, told by its files."""
 
 import os
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from albatross.errors import FolderError
 from albatross.tokenizer.tokenizer_json import JSON_FILE, JsonTokenizer
-from albatross.tokenizer.unigram import MODEL_FILE, UnigramTokenizer, read_normalizer
+from albatross.tokenizer.unigram import MODEL_FILE, FlatEncoding, UnigramTokenizer, read_normalizer
 from albatross.tokenizer.wordpiece import VOCAB_FILE, VOCAB_FILES, WordPieceTokenizer
 
 TokenizerName = Literal["auto", "spiece.model", "vocab.txt", "tokenizer.json"]
@@ -35,6 +39,16 @@ def open_tokenizer(
         return WordPieceTokenizer.from_folder(place)
     model = _sentencepiece_file(place) or place / MODEL_FILE
     return UnigramTokenizer.from_file(model, read_normalizer(place))
+
+
+def encode_flat(tokenizer: AnyTokenizer, texts: Sequence[str]) -> FlatEncoding:
+    """Return the ids of texts as arrays, the same as `encode_batch` gives; on one thread."""
+    if isinstance(tokenizer, UnigramTokenizer):
+        return tokenizer.encode_flat(texts)
+    found = tokenizer.encode_batch(texts, num_threads=1)
+    lengths = np.fromiter(map(len, found), np.int64, len(found))
+    ids = np.fromiter(chain.from_iterable(found), np.int32, int(lengths.sum()))
+    return FlatEncoding(ids, lengths)
 
 
 def _found(folder: Path) -> TokenizerName:

@@ -25,6 +25,8 @@ from albatross.tokenizer.config_file import (
 from albatross.tokenizer.folder import AnyTokenizer
 from albatross.tokenizer.sentencepiece_file import (
     UNKNOWN_PENALTY,
+    USER_DEFINED,
+    SentencePieceFile,
     best_score,
     read_sentencepiece,
 )
@@ -41,6 +43,8 @@ TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 MODEL_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 # Below every other cut of the same characters by this much.
 _NEVER = 1.0
+# The first character of a plane that no text uses.
+_PRIVATE = 0xF0000
 
 
 def write_tokenizer_json(tokenizer: AnyTokenizer, folder: str | os.PathLike[str]) -> None:
@@ -126,7 +130,7 @@ def _normalizer(tokenizer: UnigramTokenizer) -> Any:
     """Return ALBERT's normalisation, in the order of `Normalizer.normalize`, then the model's."""
     from tokenizers import Regex, normalizers
 
-    rules, charsmap = tokenizer.normalizer, read_sentencepiece(tokenizer.model).charsmap
+    rules, file = tokenizer.normalizer, read_sentencepiece(tokenizer.model)
     steps: list[Any] = []
     if rules.remove_space:
         steps.append(normalizers.Replace(Regex(f"[{WHITE_SPACE}]+"), " "))
@@ -139,11 +143,24 @@ def _normalizer(tokenizer: UnigramTokenizer) -> Any:
         steps.append(normalizers.Replace(Regex(_combining_class()), ""))
         if rules.do_lower_case:
             steps.append(normalizers.Lowercase())
-    if charsmap:
-        steps.append(normalizers.Precompiled(charsmap))
+    if file.charsmap:
+        protected = _protected_symbols(file)
+        steps += [normalizers.Replace(symbol, aside) for symbol, aside in protected.items()]
+        steps.append(normalizers.Precompiled(file.charsmap))
+        steps += [normalizers.Replace(aside, symbol) for symbol, aside in protected.items()]
     steps.append(normalizers.Replace(Regex(f"[ {WORD_MARK}]+"), " "))
     steps.append(normalizers.Strip())
     return normalizers.Sequence(steps)
+
+
+def _protected_symbols(file: SentencePieceFile) -> dict[str, str]:
+    """Return the symbols that SentencePiece keeps from its map, each with a private character.
+
+    The library's map knows no exceptions, so they stand aside while it is applied.
+    """
+    symbols = [piece.text for piece in file.pieces if piece.type == USER_DEFINED]
+    changed = [text for text in symbols if unicodedata.normalize("NFKC", text) != text]
+    return {text: chr(_PRIVATE + number) for number, text in enumerate(changed)}
 
 
 def _combining_class() -> str:

@@ -11,9 +11,10 @@ with its neighbours in view.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 LAST_WITHOUT_CLASS = "\u02ff"  # the combining classes begin at U+0300
 NON_ASCII = re.compile(r"[^\x00-\x7f]")
 QUOTES = re.compile("``|''")
+_CONTROL_SPACES = "\t\v\f\r\x1c\x1d\x1e\x1f"
 SPACES_OR_QUOTES = re.compile(r"\s+|``|''")
 
 
@@ -64,6 +66,23 @@ class Normalizer:
         if not self.keep_accents:
             text = _without_marks(unicodedata.normalize("NFKD", text))
         return text.lower() if self.do_lower_case else text
+
+    def normalize_batch(self, texts: Sequence[str]) -> list[str]:
+        """Return what `normalize` gives for each text, several times as fast.
+
+        ASCII texts are joined and cleaned together, and taken apart again; where white space has
+        to be collapsed, or a text is not ASCII, each is done by itself.
+        """
+        is_ascii = [text.isascii() for text in map(checked_text, texts)]
+        joined = "\n".join(compress(texts, is_ascii))
+        if joined.count("\n") + 1 != sum(is_ascii) or _needs_collapsing(joined):
+            return list(map(self.normalize, texts))
+        joined = joined.replace("``", '"').replace("''", '"')
+        lines = iter((joined.lower() if self.do_lower_case else joined).split("\n"))
+        return [
+            next(lines) if together else self.normalize(text)
+            for text, together in zip(texts, is_ascii, strict=True)
+        ]
 
     def normalize_with_offsets(self, text: str) -> NormalizedText:
         """Return the same text as `normalize`, and the original span of each of its characters.
@@ -131,6 +150,12 @@ def checked_texts(texts: Iterable[str]) -> list[str]:
             " Put it in a list, or call `encode`."
         )
     return list(texts)
+
+
+def _needs_collapsing(lines: str) -> bool:
+    """Whether an ASCII text has other white space than line feeds and single spaces in lines."""
+    irregular = ("  ", " \n", "\n ", *_CONTROL_SPACES)
+    return any(mark in lines for mark in irregular) or lines != lines.strip(" ")
 
 
 def _lower_each(text: str) -> str:

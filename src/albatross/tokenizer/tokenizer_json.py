@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.errors import FolderError, MissingDependencyError, TokenizerError
-from albatross.tokenizer.alignment import CONTINUATION
+from albatross.tokenizer.alignment import CONTINUATION, begins_word
 from albatross.tokenizer.config_file import write_tokenizer_files
 from albatross.tokenizer.normalization import checked_text, checked_texts
 from albatross.tokenizer.unigram import Encoding
@@ -101,7 +101,9 @@ class JsonTokenizer:
         """Whether a piece begins a word, by the marks that this vocabulary uses: (vocab_size,)."""
         if any(piece.startswith(CONTINUATION) for piece in self.pieces):
             return np.array([not piece.startswith(CONTINUATION) for piece in self.pieces])
-        return np.array([piece.startswith(WORD_MARKS) for piece in self.pieces])
+        return np.array(
+            [piece.startswith(WORD_MARKS) or begins_word(piece) for piece in self.pieces]
+        )
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without the special pieces around it."""

@@ -15,11 +15,10 @@ import sentencepiece
 
 from albatross.errors import TokenizerError
 from albatross.tokenizer.normalization import Normalizer, checked_texts
+from albatross.tokenizer.presets import USER_DEFINED_SYMBOLS, CharacterRule
 from albatross.tokenizer.unigram import UnigramTokenizer
 
 CONTROL_SYMBOLS = ("[CLS]", "[SEP]", "[MASK]")
-# The README of google-research/albert gives them; each is a token wherever it stands.
-USER_DEFINED_SYMBOLS = ("(", ")", '"', "-", ".", "–", "£", "€")  # noqa: RUF001
 # SentencePiece leaves out sentences above 4,192 bytes; a character takes four at most.
 LONGEST_SENTENCE = 1000
 # Fixed, because the sums of the EM steps depend on it in their last digits.
@@ -31,6 +30,7 @@ def train_unigram(
     vocab_size: int,
     *,
     normalizer: Normalizer | None = None,
+    character_rule: CharacterRule = "nmt_nfkc",
     character_coverage: float = 0.99995,
     max_sentences: int = 10_000_000,
     seed: int = 0,
@@ -42,6 +42,7 @@ def train_unigram(
         lines: text, a sentence or a paragraph each; read once, `max_sentences` kept at most.
         vocab_size: pieces in all, special ones included; 30,000 in the published models.
         normalizer: the clean-up before training, kept by the tokenizer; the default is uncased.
+        character_rule: SentencePiece's own clean-up of characters, kept by its model.
         character_coverage: share of the characters that get a piece; the rest become `<unk>`.
         max_sentences: a larger corpus is sampled down to this many, each line as likely as any.
         seed: decides the sample.
@@ -64,6 +65,7 @@ def train_unigram(
             model_writer=model,
             model_type="unigram",
             vocab_size=vocab_size,
+            normalization_rule_name=character_rule,
             character_coverage=character_coverage,
             control_symbols=list(CONTROL_SYMBOLS),
             user_defined_symbols=list(user_defined_symbols),

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from albatross.errors import DataError, FolderError, TokenizerError
-from albatross.tokenizer.alignment import WORD_MARK, Span, divide_span, original_spans, text_spans
+from albatross.tokenizer.alignment import (
+    WORD_MARK,
+    Span,
+    begins_word,
+    divide_span,
+    original_spans,
+    text_spans,
+)
 from albatross.tokenizer.config_file import (
     CONFIG_FILE,
     config_bytes,
@@ -58,6 +66,16 @@ class Encoding:
 
     A piece that stands for no character, as a word mark may, has an empty span.
     """
+
+
+@dataclass(frozen=True, eq=False)
+class FlatEncoding:
+    """The tokens of several texts, one after the other."""
+
+    ids: NDArray[np.int32]
+    """(tokens,)"""
+    lengths: NDArray[np.int64]
+    """(texts,): the tokens of each."""
 
 
 class UnigramTokenizer:
@@ -128,8 +146,8 @@ class UnigramTokenizer:
 
     @cached_property
     def starts_word(self) -> NDArray[np.bool_]:
-        """Whether a piece begins a word: (vocab_size,)."""
-        return np.array([piece.startswith(WORD_MARK) for piece in self.pieces])
+        """Whether a piece begins a word, or is one of a script without spaces: (vocab_size,)."""
+        return np.array([begins_word(piece) for piece in self.pieces])
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without [CLS] and [SEP]."""
@@ -153,6 +171,35 @@ class UnigramTokenizer:
             return [ids for part in parts for ids in part]
         with ThreadPoolExecutor(workers) as pool:
             return [ids for part in pool.map(self._encode_chunk, chunks) for ids in part]
+
+    def encode_flat(self, texts: Sequence[str]) -> FlatEncoding:
+        """Return the ids of some texts one after the other, on this thread, without Python lists.
+
+        As fast as it goes; for corpora. `texts` should be thousands at a time, not millions.
+        """
+        normalized = self.normalizer.normalize_batch(texts)
+        found = self._processor.encode(normalized, num_threads=1, out_type="numpy")
+        lengths = np.fromiter(map(len, found), np.int64, len(found))
+        ids = np.concatenate([*found, np.zeros(0, dtype=np.int32)])
+        hits = np.flatnonzero(self._may_need_comma[ids])
+        if not hits.size:
+            return FlatEncoding(ids, lengths)
+        owners = np.searchsorted(np.cumsum(lengths), hits, side="right")
+        if self.unk_id in self._comma_suspects:  # an id does not tell: look at the text
+            for text in np.unique(owners).tolist():
+                changed = self._apply_comma_rule(normalized[text], found[text].tolist())
+                found[text] = np.array(changed, dtype=np.int32)
+                lengths[text] = len(changed)
+            return FlatEncoding(np.concatenate(found), lengths)
+        split = [self._comma_ids[number] for number in ids[hits].tolist()]
+        sizes = np.ones(len(ids), dtype=np.int64)
+        sizes[hits] = list(map(len, split))
+        np.add.at(lengths, owners, sizes[hits] - 1)
+        places = np.zeros(len(ids), dtype=np.bool_)
+        places[hits] = True
+        ids, places = np.repeat(ids, sizes), np.repeat(places, sizes)
+        ids[places] = list(chain.from_iterable(split))
+        return FlatEncoding(ids, lengths)
 
     def _encode_chunk(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, on this thread alone."""
@@ -235,6 +282,13 @@ class UnigramTokenizer:
         """The ids that may call for the rule; an unknown piece may hold a comma that has no id."""
         comma: int = self._processor.piece_to_id(",")
         return frozenset(self._comma_ids) | ({self.unk_id} & {comma})
+
+    @cached_property
+    def _may_need_comma(self) -> NDArray[np.bool_]:
+        """The suspects as a table: (vocab_size,)."""
+        table = np.zeros(self.vocab_size, dtype=np.bool_)
+        table[list(self._comma_suspects)] = True
+        return table
 
     def _without_comma(self, piece: str) -> list[str]:
         """`▁2012,` -> `▁2012` `,`: the piece is encoded again without its comma, then the comma."""
