@@ -1,14 +1,13 @@
+import errno
 import json
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from albatross.data.shards import PARTS, Shard, ShardFolder, ShardWriter, write_shards
-from albatross.errors import DataError, FolderError
+from albatross.atomic import write_json
+from albatross.data.shards import INDEX, PARTS, EncodedDocuments, Shard, ShardFolder, ShardWriter
+from albatross.errors import FolderError
 
 DOCUMENTS = [[f"{n} {m}" for m in range(n % 5 + 1)] for n in range(200)]
 
@@ -18,10 +17,14 @@ def encode(sentences):
     return [[ord(character) for character in sentence] for sentence in sentences]
 
 
-def build(folder: Path, documents=DOCUMENTS, **options) -> ShardFolder:
+def build(folder: Path, documents=DOCUMENTS, *, tokens_per_shard=10**6, at_once=7) -> ShardFolder:
     folder.mkdir()
-    chosen = {"tokens_per_shard": 10**6, "held_out_fraction": 0.1, **options}
-    write_shards(folder, iter(documents), encode, 1_000, **chosen)
+    writer = ShardWriter(folder, "train", 1_000, tokens_per_shard)
+    ids = [encode(document) for document in documents]
+    for at in range(0, len(ids), at_once):
+        writer.add(EncodedDocuments.from_lists(ids[at : at + at_once], 1_000))
+    writer.flush()
+    write_json(folder / INDEX, {"vocab_size": 1_000, "train": writer.entries, "held_out": []})
     return ShardFolder(folder)
 
 
@@ -40,10 +43,9 @@ def texts(shards: list[Shard]) -> list[list[str]]:
 
 
 def test_shards_hold_every_sentence_of_every_document_in_order(tmp_path):
-    folder = build(tmp_path / "a", held_out_fraction=0.0)
+    folder = build(tmp_path / "a")
     assert texts(folder.train) == DOCUMENTS
     assert folder.num_tokens == sum(len(s) for document in DOCUMENTS for s in document)
-    assert folder.held_out == []
 
 
 @pytest.mark.parametrize("tokens_per_shard", [1, 50, 333, 10**6])
@@ -51,13 +53,12 @@ def test_many_shards_hold_what_one_holds(tmp_path, tokens_per_shard):
     folder = build(tmp_path / "a", tokens_per_shard=tokens_per_shard)
     whole = build(tmp_path / "b")
     assert texts(folder.train) == texts(whole.train)
-    assert texts(folder.held_out) == texts(whole.held_out)
     assert (len(folder.train) > 1) == (tokens_per_shard < 10**6)
 
 
 def test_a_document_longer_than_a_shard_is_not_torn(tmp_path):
     long = ["x" * 40] * 10
-    folder = build(tmp_path / "a", [["a"], long, ["b"]], tokens_per_shard=30, held_out_fraction=0.0)
+    folder = build(tmp_path / "a", [["a"], long, ["b"]], tokens_per_shard=30)
     assert texts(folder.train[:1]) == [["a"], long]
     assert texts(folder.train[1:]) == [["b"]]
 
@@ -68,18 +69,12 @@ def test_the_index_says_what_each_shard_holds(tmp_path):
         assert entry["tokens"] == len(shard.tokens)
         assert entry["sentences"] == len(shard.sentences) - 1
         assert entry["documents"] == len(shard.documents) - 1
-    assert set(folder.index) == {"vocab_size", "train", "held_out"}
-
-
-def test_sentences_without_a_token_are_left_out(tmp_path):
-    folder = build(tmp_path / "a", [["", "one", ""], [""], ["two"]], held_out_fraction=0.0)
-    assert texts(folder.train) == [["one"], ["two"]]
 
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(65_536, np.uint16), (65_537, np.uint32)])
 def test_ids_take_the_fewest_bytes_that_hold_them(tmp_path, vocab_size, dtype):
     writer = ShardWriter(tmp_path, "train", vocab_size, 100)
-    writer.add([[0, vocab_size - 1]])
+    writer.add(EncodedDocuments.from_lists([[[0, vocab_size - 1]]], vocab_size))
     writer.flush()
     tokens = np.load(tmp_path / "train-00000.tokens.npy")
     assert tokens.dtype == dtype
@@ -93,63 +88,40 @@ def test_the_same_documents_give_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-def test_how_text_is_batched_for_the_tokenizer_changes_nothing(tmp_path, monkeypatch):
-    whole = texts(build(tmp_path / "a").train)
-    monkeypatch.setattr("albatross.data.shards._SENTENCES_PER_CALL", 3)
-    assert texts(build(tmp_path / "b").train) == whole
-    monkeypatch.setattr("albatross.data.shards._CHARACTERS_PER_CALL", 5)
-    assert texts(build(tmp_path / "c").train) == whole
-
-
-def test_documents_are_taken_as_they_come(tmp_path, monkeypatch):
-    monkeypatch.setattr("albatross.data.shards._CHARACTERS_PER_CALL", 100)
-    waiting, most = 0, 0
-
-    def documents():
-        nonlocal waiting, most
-        for _ in range(300):
-            waiting += 1
-            most = max(most, waiting)
-            yield ["x" * 20]
-
-    def encode_all(sentences):
-        nonlocal waiting
-        waiting -= len(sentences)
-        return encode(sentences)
-
-    write_shards(
-        tmp_path, documents(), encode_all, 1_000, tokens_per_shard=10**6, held_out_fraction=0.0
-    )
-    assert most == 5
-
-
 # === The held-out part ===
 
 
-def test_a_document_is_held_out_for_its_text_wherever_it_stands(tmp_path):
-    shuffled = random.Random(1).sample(DOCUMENTS, len(DOCUMENTS))
-    one, other = build(tmp_path / "a"), build(tmp_path / "b", shuffled)
-    assert sorted(texts(one.held_out)) == sorted(texts(other.held_out))
-    assert 5 < len(texts(one.held_out)) < 40
+@pytest.mark.parametrize("at_once", [1, 3, 200])
+def test_how_many_documents_come_at_once_changes_no_shard(tmp_path, at_once):
+    one = build(tmp_path / "a", tokens_per_shard=50, at_once=at_once)
+    other = build(tmp_path / "b", tokens_per_shard=50)
+    assert one.index == other.index
 
 
-@settings(deadline=None)
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_a_larger_share_holds_out_the_same_documents_and_more(tmp_path_factory, one, other):
-    folders = [
-        build(tmp_path_factory.mktemp("s") / "a", DOCUMENTS[:40], held_out_fraction=share / 2)
-        for share in sorted((one, other))
-    ]
-    small, large = ({tuple(d) for d in texts(folder.held_out)} for folder in folders)
-    assert small <= large
+def test_documents_are_chosen_by_a_mask_with_all_their_sentences():
+    ids = [encode(document) for document in DOCUMENTS]
+    chosen = np.arange(len(ids)) % 3 == 1
+    found = EncodedDocuments.from_lists(ids, 1_000).where(chosen)
+    wanted = EncodedDocuments.from_lists(ids[1::3], 1_000)
+    for part in PARTS:
+        assert getattr(found, part).tolist() == getattr(wanted, part).tolist()
 
 
-@pytest.mark.parametrize(
-    ("documents", "share", "count"), [([], 0.0, 0), ([[""]], 0.0, 0), ([["one"]], 1.0, 1)]
-)
-def test_a_corpus_without_a_document_to_train_on_is_refused(tmp_path, documents, share, count):
-    with pytest.raises(DataError, match=f"Received: none, and {count} that fell to the held-out"):
-        build(tmp_path / "a", documents, held_out_fraction=share)
+def test_arrays_are_the_bytes_that_numpy_writes(tmp_path):
+    folder = build(tmp_path / "a")
+    for part in PARTS:
+        np.save(tmp_path / "one.npy", getattr(folder.train[0], part))
+        content = (tmp_path / "a" / f"train-00000.{part}.npy").read_bytes()
+        assert content == (tmp_path / "one.npy").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_named_as_one(tmp_path):
+    (tmp_path / "train-00000.tokens.npy").symlink_to("/dev/full")
+    writer = ShardWriter(tmp_path, "train", 1_000, 10)
+    with pytest.raises(OSError, match="No space left") as caught:
+        writer.add(EncodedDocuments.from_lists([[[7] * 20_000]], 1_000))
+    assert caught.value.errno == errno.ENOSPC
 
 
 # === Damage ===
@@ -204,6 +176,31 @@ def test_an_index_without_its_entries_is_one_clear_error(tmp_path, index):
         ShardFolder(tmp_path)
 
 
+@pytest.mark.parametrize("key", PARTS)
+@pytest.mark.parametrize("verify", [True, False])
+def test_an_index_with_other_counts_is_one_clear_error(tmp_path, key, verify):
+    index = build(tmp_path / "a").index
+    index["train"][0][key] += 1
+    write_json(tmp_path / "a" / INDEX, index)
+    with pytest.raises(FolderError, match=rf"{key}, the index says \d+\. Run"):
+        ShardFolder(tmp_path / "a", verify=verify)
+
+
+def test_an_index_with_a_smaller_vocabulary_is_one_clear_error(tmp_path):
+    index = build(tmp_path / "a", [["az"]]).index
+    write_json(tmp_path / "a" / INDEX, index | {"vocab_size": ord("z")})
+    with pytest.raises(FolderError, match="the id 122 of a vocabulary of 122"):
+        ShardFolder(tmp_path / "a")
+
+
+def test_an_index_that_leads_out_of_the_folder_is_refused(tmp_path):
+    index = build(tmp_path / "a").index
+    index["train"][0]["name"] = "../a/train-00000"
+    write_json(tmp_path / "a" / INDEX, index)
+    with pytest.raises(FolderError, match=r"the name '\.\./a/train-00000' is wrong"):
+        ShardFolder(tmp_path / "a")
+
+
 def test_a_shard_folder_shows_its_size(tmp_path):
-    folder = build(tmp_path / "a", [["one"], ["two"]], held_out_fraction=0.0)
+    folder = build(tmp_path / "a", [["one"], ["two"]])
     assert repr(folder) == f"ShardFolder({str(tmp_path / 'a')!r}, shards=1, tokens=6)"

@@ -1,34 +1,31 @@
 """Tokenised, memory-mapped, checksummed shards: a corpus on disk as pre-training reads it.
 
 A shard is three arrays: tokens, where sentences start among them, and where documents start among
-the sentences. The folder holds its tokenizer too, so that it needs nothing else. Some documents are
-held out, chosen by their hash.
+the sentences. The folder holds its tokenizer too, so that it needs nothing else. This file knows
+arrays only: no text, no tokenizer.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
-from albatross.atomic import read_json, write_json
-from albatross.data.documents import Document
+from albatross.atomic import read_json
 from albatross.data.packing import IntArray
-from albatross.errors import DataError, FolderError
-from albatross.rng import hashed_fraction
+from albatross.errors import FolderError
 
 INDEX = "shards.json"
 PARTS = ("tokens", "sentences", "documents")
-Encode = Callable[[Sequence[str]], Sequence[Sequence[int]]]
-# Enough text for the tokenizer's threads, little enough to keep memory flat.
-_SENTENCES_PER_CALL = 16_384
-_CHARACTERS_PER_CALL = 8_000_000
+TokenArray = NDArray[np.unsignedinteger[Any]]
+_NAME = re.compile(r"(train|held-out)-\d+")
 
 
 @dataclass(frozen=True)
@@ -41,111 +38,121 @@ class Shard:
         documents: (documents + 1,), the sentence at which each document starts, and the end
     """
 
-    tokens: NDArray[np.unsignedinteger[Any]]
+    tokens: TokenArray
     sentences: IntArray
     documents: IntArray
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Documents on their way into a shard.
+
+    Attributes:
+        tokens: (tokens,)
+        sentences: (sentences,), the tokens of each sentence
+        documents: (documents,), the sentences of each document
+    """
+
+    tokens: TokenArray
+    sentences: IntArray
+    documents: IntArray
+
+    @classmethod
+    def from_lists(
+        cls, documents: Sequence[Sequence[Sequence[int]]], vocab_size: int
+    ) -> EncodedDocuments:
+        """Take documents as lists of sentences of ids."""
+        sentences = [ids for document in documents for ids in document]
+        tokens = [number for ids in sentences for number in ids]
+        return cls(
+            np.array(tokens, dtype=token_dtype(vocab_size)),
+            np.array([len(ids) for ids in sentences], dtype=np.int64),
+            np.array([len(document) for document in documents], dtype=np.int64),
+        )
+
+    @property
+    def tokens_of(self) -> IntArray:
+        """The tokens of each document: (documents,)."""
+        sentence_ends = np.concatenate([[0], np.cumsum(self.sentences)])
+        ends = sentence_ends[np.cumsum(self.documents)]
+        return np.diff(ends, prepend=0).astype(np.int64)
+
+    def where(self, chosen: NDArray[np.bool_]) -> EncodedDocuments:
+        """Return the documents of a mask (documents,), in their order."""
+        if chosen.all():
+            return self
+        of_sentence = np.repeat(chosen, self.documents)
+        return EncodedDocuments(
+            self.tokens[np.repeat(of_sentence, self.sentences)],
+            self.sentences[of_sentence],
+            self.documents[chosen],
+        )
+
+    def split(self, count: int) -> tuple[EncodedDocuments, EncodedDocuments]:
+        """Return the first `count` documents, and the others."""
+        sentence = int(self.documents[:count].sum())
+        token = int(self.sentences[:sentence].sum())
+        first = self.tokens[:token], self.sentences[:sentence], self.documents[:count]
+        others = self.tokens[token:], self.sentences[sentence:], self.documents[count:]
+        return EncodedDocuments(*first), EncodedDocuments(*others)
 
 
 class ShardWriter:
     """Collects encoded documents and writes a shard whenever enough tokens have come together."""
 
     def __init__(self, folder: Path, prefix: str, vocab_size: int, tokens_per_shard: int) -> None:
-        """Start with no shard."""
+        """Start with no shard.
+
+        Args:
+            folder: an existing folder.
+            prefix: `train` or `held-out`.
+            vocab_size: decides the width of the stored ids.
+            tokens_per_shard: a shard is closed at the first document that reaches this.
+        """
         self.entries: list[dict[str, Any]] = []
         self._folder = folder
         self._prefix = prefix
-        self._dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
+        self._dtype = token_dtype(vocab_size)
         self._limit = tokens_per_shard
-        self._clear()
+        self._waiting: list[EncodedDocuments] = []
+        self._size = 0
 
-    def add(self, sentences: Sequence[Sequence[int]]) -> None:
-        """Add the sentences of one document."""
-        for ids in sentences:
-            self._tokens.append(np.asarray(ids, dtype=self._dtype))
-            self._lengths.append(len(ids))
-        self._documents.append(len(self._lengths))
-        self._size += sum(map(len, sentences))
-        if self._size >= self._limit:
-            self.flush()
+    def add(self, documents: EncodedDocuments) -> None:
+        """Add documents, each with at least a sentence, each sentence with at least a token."""
+        while len(documents.documents):
+            sizes = self._size + np.cumsum(documents.tokens_of)
+            fitting = int(np.searchsorted(sizes, self._limit))
+            taken, documents = documents.split(fitting + 1)
+            self._waiting.append(taken)
+            self._size = int(sizes[len(taken.documents) - 1])
+            if self._size >= self._limit:
+                self.flush()
 
     def flush(self) -> None:
         """Write what has been collected as a shard, if anything has."""
-        if not self._tokens:
+        if not self._waiting:
             return
         name = f"{self._prefix}-{len(self.entries):05d}"
         arrays = {
-            "tokens": np.concatenate(self._tokens),
-            "sentences": np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64),
-            "documents": np.array([0, *self._documents], dtype=np.int64),
+            "tokens": np.concatenate([w.tokens for w in self._waiting], dtype=self._dtype),
+            "sentences": _starts([w.sentences for w in self._waiting]),
+            "documents": _starts([w.documents for w in self._waiting]),
         }
+        self._waiting, self._size = [], 0
         digests = {}
         for part, array in arrays.items():
             path = self._folder / f"{name}.{part}.npy"
-            np.save(path, array, allow_pickle=False)
+            _save(path, array)
             digests[part] = _sha256(path)
         self.entries.append(
             {
                 "name": name,
                 "tokens": len(arrays["tokens"]),
-                "sentences": len(self._lengths),
-                "documents": len(self._documents),
+                "sentences": len(arrays["sentences"]) - 1,
+                "documents": len(arrays["documents"]) - 1,
                 "sha256": digests,
             }
         )
-        self._clear()
-
-    def _clear(self) -> None:
-        """Forget what has been written."""
-        self._tokens: list[NDArray[np.unsignedinteger[Any]]] = []
-        self._lengths: list[int] = []
-        self._documents: list[int] = []
-        self._size = 0
-
-
-def write_shards(
-    folder: Path,
-    documents: Iterable[Document],
-    encode: Encode,
-    vocab_size: int,
-    *,
-    tokens_per_shard: int,
-    held_out_fraction: float,
-) -> dict[str, Any]:
-    """Encode documents into shards in a folder being built, and return what `shards.json` says.
-
-    Args:
-        folder: an existing folder.
-        documents: lists of sentences.
-        encode: sentences to ids, a batch at a time.
-        vocab_size: decides the width of the stored ids.
-        tokens_per_shard: a shard is closed at the first document that reaches this.
-        held_out_fraction: share of documents kept for evaluation, by a hash of their text.
-
-    Raises:
-        DataError: no document is left to train on.
-    """
-    train = ShardWriter(folder, "train", vocab_size, tokens_per_shard)
-    held_out = ShardWriter(folder, "held-out", vocab_size, tokens_per_shard)
-    for batch in _batches(documents):
-        ids = iter(encode([sentence for document in batch for sentence in document]))
-        for document in batch:
-            encoded = [sentence for sentence in islice(ids, len(document)) if len(sentence)]
-            digest = "\n".join(document).encode("utf-8", "replace")
-            writer = held_out if hashed_fraction(digest) < held_out_fraction else train
-            if encoded:
-                writer.add(encoded)
-    train.flush()
-    held_out.flush()
-    if not train.entries:
-        num_held_out = sum(entry["documents"] for entry in held_out.entries)
-        raise DataError(
-            "A corpus must hold at least one document to train on. Received: none, and"
-            f" {num_held_out} that fell to the held-out part. Check the files, where a blank line"
-            " ends a document; give more text, or hold out a smaller share."
-        )
-    index = {"vocab_size": vocab_size, "train": train.entries, "held_out": held_out.entries}
-    write_json(folder / INDEX, index)
-    return index
 
 
 class ShardFolder:
@@ -165,6 +172,7 @@ class ShardFolder:
         self.folder = folder
         self.index = read_json(folder / INDEX)
         try:
+            self.vocab_size = int(self.index["vocab_size"])
             self.train = [self._open(entry, verify) for entry in self.index["train"]]
             self.held_out = [self._open(entry, verify) for entry in self.index["held_out"]]
         except (KeyError, TypeError) as error:
@@ -185,34 +193,61 @@ class ShardFolder:
 
     def _open(self, entry: dict[str, Any], verify: bool) -> Shard:
         """Map the three arrays of one shard."""
+        if not _NAME.fullmatch(str(entry["name"])):
+            raise TypeError(f"the name {entry['name']!r}")
         arrays = []
-        for part in PARTS:
-            path = self.folder / f"{entry['name']}.{part}.npy"
-            try:
+        path = self.folder
+        try:
+            for part in PARTS:
+                path = self.folder / f"{entry['name']}.{part}.npy"
                 if verify and _sha256(path) != entry["sha256"][part]:
                     raise ValueError("the checksum differs")
                 arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
-            except (OSError, EOFError, ValueError) as error:
-                raise FolderError(
-                    f"A shard must be as `{INDEX}` describes it. Received: {str(path)!r}: {error}."
-                    " Run `albatross build-shards` again."
-                ) from error
-        return Shard(*arrays)
+            shard = Shard(*arrays)
+            _check(shard, entry, self.vocab_size, verify)
+        except (OSError, EOFError, ValueError) as error:
+            raise FolderError(
+                f"A shard must be as `{INDEX}` describes it. Received: {str(path)!r}: {error}."
+                " Run `albatross build-shards` again."
+            ) from error
+        return shard
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Group documents until there is enough text for one call of the tokenizer."""
-    batch: list[Document] = []
-    num_sentences = num_characters = 0
-    for document in documents:
-        batch.append(document)
-        num_sentences += len(document)
-        num_characters += sum(map(len, document))
-        if num_sentences >= _SENTENCES_PER_CALL or num_characters >= _CHARACTERS_PER_CALL:
-            yield batch
-            batch, num_sentences, num_characters = [], 0, 0
-    if batch:
-        yield batch
+def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
+    """Return the smallest kind of number that holds every id."""
+    return np.uint16 if vocab_size <= 2**16 else np.uint32
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as `numpy.save` does, which does not say it when the disk is full."""
+    with path.open("wb") as file:
+        write_array_header_1_0(file, header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def _starts(lengths: Sequence[IntArray]) -> IntArray:
+    """Return where each run of these lengths starts, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+
+
+def _check(shard: Shard, entry: dict[str, Any], vocab_size: int, verify: bool) -> None:
+    """Compare the arrays with the index and with each other.
+
+    Raises:
+        ValueError: they differ; the message names the first difference.
+    """
+    found = {
+        "tokens": len(shard.tokens),
+        "sentences": len(shard.sentences) - 1,
+        "documents": len(shard.documents) - 1,
+    }
+    for part, count in found.items():
+        if entry[part] != count:
+            raise ValueError(f"it holds {count:,} {part}, the index says {entry[part]}")
+    if shard.sentences[-1] != found["tokens"] or shard.documents[-1] != found["sentences"]:
+        raise ValueError("its sentences or documents do not end where its tokens do")
+    if verify and found["tokens"] and int(shard.tokens.max()) >= vocab_size:
+        raise ValueError(f"it holds the id {shard.tokens.max()} of a vocabulary of {vocab_size:,}")
 
 
 def _sha256(path: Path) -> str:
