@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albatross.rng import hashed_fraction, stream
+from albatross.rng import fractions, hashed_fraction, row_keys, stream
 
 
 def test_a_stream_is_the_same_on_every_machine():
@@ -51,3 +51,36 @@ def test_hashed_fractions_are_spread_evenly_and_salted():
     salted = np.array([hashed_fraction(str(n).encode(), salt=1) for n in range(4_000)])
     assert np.abs(np.histogram(found, bins=10, range=(0, 1))[0] - 400).max() < 80
     assert abs(np.corrcoef(found, salted)[0, 1]) < 0.05
+
+
+# === Draws by the million ===
+
+
+def test_draws_are_the_same_on_every_machine():
+    # Written down once: a change of these numbers changes every sample of every run.
+    keys = row_keys(0, "sample", rows=np.array([0, 1, 2**40]))
+    found = (fractions(keys, np.array([0, 1, 2**33])) * 1_000).astype(int).tolist()
+    assert found == [85, 22, 203]
+
+
+def test_draws_are_splitmix64s():
+    published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]  # the first two of the seed 0
+    found = fractions(np.zeros(2, dtype=np.uint64), np.arange(2))
+    assert found.tolist() == [(number >> 11) * 2.0**-53 for number in published]
+
+
+def test_draws_are_even_and_independent_of_their_neighbours():
+    keys = row_keys(3, rows=np.arange(300))
+    found = np.stack([fractions(keys, counter) for counter in range(300)])
+    assert abs(found.mean() - 0.5) < 0.004
+    counts, _ = np.histogram(found, 20, (0, 1))
+    assert abs(counts / 4_500 - 1).max() < 0.06
+    for shifted in (found[1:] - found[:-1], found[:, 1:] - found[:, :-1]):
+        assert abs(shifted.std() - (1 / 6) ** 0.5) < 0.004  # of a difference of two such draws
+
+
+def test_draws_of_other_keys_differ():
+    keys = row_keys(0, "a", rows=np.arange(1_000))
+    others = row_keys(0, "b", rows=np.arange(1_000))
+    assert len(np.unique(np.concatenate([keys, others]))) == 2_000
+    assert 0 <= fractions(keys, 2**62).min() <= fractions(keys, 2**62).max() < 1

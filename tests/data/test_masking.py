@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albatross.data.masking import MaskingRule, PieceTable, mask_tokens
+from albatross.data.masking import MaskedTokens, MaskingRule, PieceTable, mask_tokens
 from albatross.data.packing import IGNORED_LABEL, IntArray
 from albatross.errors import ConfigError
-from albatross.rng import stream
+from albatross.rng import row_keys, stream
 
 SPECIALS = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
 MASK_ID = 4
@@ -37,9 +37,15 @@ def ids_of(lengths: list[int], seed: int = 0) -> IntArray:
     return np.asarray(draws - begins, dtype=np.int64)
 
 
-def chosen(ids: IntArray, rule: MaskingRule, *key: int) -> IntArray:
+def masked(ids: IntArray, rule: MaskingRule, key: int = 0, cut: int | None = None) -> MaskedTokens:
+    """A sample of one segment, or of two parted at `cut`, by the draws of a key."""
+    bounds = np.array([0, len(ids) if cut is None else cut, len(ids)])
+    return mask_tokens(ids, bounds, row_keys(key, rows=np.zeros(1, dtype=np.int64)), TABLE, rule)
+
+
+def chosen(ids: IntArray, rule: MaskingRule, key: int = 0, cut: int | None = None) -> IntArray:
     """The positions that one draw predicts."""
-    return np.flatnonzero(mask_tokens(ids, TABLE, rule, stream(*key)).labels != IGNORED_LABEL)
+    return np.flatnonzero(masked(ids, rule, key, cut).labels != IGNORED_LABEL)
 
 
 # === Words ===
@@ -104,11 +110,48 @@ def test_less_than_the_budget_is_masked_only_if_no_word_left_would_fit(lengths, 
 
 @pytest.mark.parametrize(("length", "count"), [(512, 77), (128, 19), (20, 3), (4, 1), (1, 1)])
 def test_the_cap_follows_the_length(length, count):
-    assert len(chosen(ids_of([1] * length), MaskingRule(), 0)) == count
+    assert len(chosen(ids_of([1] * length), MaskingRule())) == count
 
 
 def test_one_long_word_is_masked_in_part_rather_than_not_at_all():
-    assert chosen(ids_of([40]), MaskingRule(), 0).tolist() == [0, 1, 2, 3, 4, 5]
+    assert chosen(ids_of([40]), MaskingRule()).tolist() == [0, 1, 2, 3, 4, 5]
+    assert {chosen(ids_of([40, 40]), MaskingRule(), n)[0] for n in range(20)} == {0, 40}
+
+
+@pytest.mark.parametrize("cut", [1, 10, 19])
+def test_no_run_goes_from_one_segment_into_the_other(cut):
+    ids, rule = ids_of([1] * 20), MaskingRule(rate=0.1, max_ngram=2)
+    both = [{cut - 1, cut} <= set(chosen(ids, rule, n, cut).tolist()) for n in range(2_000)]
+    whole = [{cut - 1, cut} <= set(chosen(ids, rule, n).tolist()) for n in range(2_000)]
+    assert np.mean(whole) > 0.013
+    assert np.mean(both) < 0.009
+
+
+@pytest.mark.parametrize(("cap", "share"), [(20, 0.039), (77, 0.15), (None, 0.15)])
+def test_googles_cap_leaves_4_percent_at_512_tokens(cap, share):
+    ids = ids_of([1] * 509)
+    found = chosen(ids, MaskingRule(max_predictions=cap))
+    assert len(found) / len(ids) == pytest.approx(share, abs=0.001)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=30), min_size=2, max_size=8))
+def test_a_sample_is_masked_the_same_alone_and_among_others(samples):
+    ids = [ids_of(lengths, seed) for seed, lengths in enumerate(samples)]
+    middles = [sum(lengths[: len(lengths) // 2]) for lengths in samples]
+    ends = np.cumsum([len(part) for part in ids])
+    bounds = np.array(
+        [0, *(b for e, p, m in zip(ends, ids, middles, strict=True) for b in (e - len(p) + m, e))]
+    )
+    keys = row_keys(7, rows=np.arange(len(ids)))
+    together = mask_tokens(np.concatenate(ids), bounds, keys, TABLE, MaskingRule())
+    for n, (part, middle) in enumerate(zip(ids, middles, strict=True)):
+        alone = mask_tokens(
+            part, np.array([0, middle, len(part)]), keys[n : n + 1], TABLE, MaskingRule()
+        )
+        here = slice(ends[n] - len(part), ends[n])
+        np.testing.assert_array_equal(together.labels[here], alone.labels)
+        np.testing.assert_array_equal(together.input_ids[here], alone.input_ids)
 
 
 @pytest.mark.parametrize("max_ngram", [1, 2, 3, 4])
@@ -137,10 +180,10 @@ def test_every_position_is_as_likely_as_any():
 def test_of_the_chosen_80_percent_are_masked_10_random_and_10_kept():
     ids, kinds = ids_of([1] * 512), np.zeros(3)
     for draw in range(300):
-        masked = mask_tokens(ids, TABLE, MaskingRule(), stream(draw))
-        at = np.flatnonzero(masked.labels != IGNORED_LABEL)
-        is_mask = masked.input_ids[at] == MASK_ID
-        is_kept = masked.input_ids[at] == ids[at]
+        found = masked(ids, MaskingRule(), draw)
+        at = np.flatnonzero(found.labels != IGNORED_LABEL)
+        is_mask = found.input_ids[at] == MASK_ID
+        is_kept = found.input_ids[at] == ids[at]
         kinds += [is_mask.sum(), (~is_mask & ~is_kept).sum(), is_kept.sum()]
     np.testing.assert_allclose(kinds / kinds.sum(), [0.8, 0.1, 0.1], atol=0.01)
 
@@ -150,17 +193,20 @@ def test_of_the_chosen_80_percent_are_masked_10_random_and_10_kept():
 def test_labels_are_the_original_ids_and_nothing_else_changes(length, seed):
     ids = ids_of([1] * length)
     before = ids.copy()
-    masked = mask_tokens(ids, TABLE, MaskingRule(), stream(seed))
-    is_chosen = masked.labels != IGNORED_LABEL
-    assert (masked.labels[is_chosen] == ids[is_chosen]).all()
-    assert (masked.input_ids[~is_chosen] == ids[~is_chosen]).all()
+    found = masked(ids, MaskingRule(), seed)
+    is_chosen = found.labels != IGNORED_LABEL
+    assert (found.labels[is_chosen] == ids[is_chosen]).all()
+    assert (found.input_ids[~is_chosen] == ids[~is_chosen]).all()
     assert (ids == before).all()
 
 
-def test_a_random_piece_is_never_a_special():
-    rule = MaskingRule(rate=0.9, mask_fraction=0.0, random_fraction=1.0)
-    drawn = mask_tokens(ids_of([1] * 20_000), TABLE, rule, stream(0)).input_ids
-    assert drawn.min() == 5
+def test_a_random_piece_is_any_but_a_special():
+    ids = ids_of([1] * 20_000)
+    found = masked(ids, MaskingRule(rate=0.9))
+    drawn = found.input_ids[(found.input_ids != MASK_ID) & (found.input_ids != ids)]
+    assert drawn.min() >= 5
+    counts = np.bincount((drawn - 5) // 100, minlength=10)
+    assert abs(counts / (len(drawn) / 10) - 1).max() < 0.3
 
 
 @pytest.mark.parametrize(
@@ -172,6 +218,7 @@ def test_a_random_piece_is_never_a_special():
         {"max_ngram": 0},
         {"mask_fraction": 0.8, "random_fraction": 0.3},
         {"random_fraction": -0.1},
+        {"max_predictions": 0},
     ],
 )
 def test_a_rule_that_cannot_be_kept_is_refused(options):
