@@ -21,6 +21,9 @@ class ModelCost:
     parameters: Mapping[str, int]
     flops_per_token: int
     """Multiplications and additions of one forward pass, divided by the tokens of one sequence."""
+    training_flops_per_token: int
+    """Likewise of a training step: three times the forward pass, with the masked-word head on the
+    masked tokens alone, and in the last depth only what these ask for."""
     training_bytes: int
     """Weights, gradients, two Adam moments and what the backward pass needs kept, in fp32."""
 
@@ -40,6 +43,7 @@ def model_cost(
     sequence_length: int = 128,
     batch_size: int = 32,
     activation_checkpointing: bool = False,
+    masking_rate: float = 0.15,
 ) -> ModelCost:
     """Count parameters, FLOPs and training memory of a configuration."""
     hidden, embedding = config.hidden_size, config.embedding_size
@@ -63,25 +67,29 @@ def model_cost(
     per_layer = added + 4 * hidden * hidden + 2 * hidden * config.intermediate_size
     per_layer += 2 * sequence_length * hidden
     flops = 2 * (config.depth * per_layer + (parameters["projection"] and embedding * hidden))
+    head = 2 * masking_rate * embedding * (hidden + config.vocab_size)
+    unasked = per_layer - 2 * hidden * hidden  # of the last depth: all but keys and values
+    training_flops = 3 * (flops + head - 2 * (1 - masking_rate) * unasked)
     tokens = sequence_length * batch_size
     activations = _activation_values(config, activation_checkpointing) * tokens
     training_bytes = 4 * (4 * sum(parameters.values()) + activations)
-    return ModelCost(parameters, flops, training_bytes)
+    return ModelCost(parameters, flops, round(training_flops), training_bytes)
 
 
 def _activation_values(config: AlbertConfig, checkpointing: bool) -> int:
-    """Return the values per token that the backward pass keeps, and needs at its peak beside them.
+    """Return the values per token that are alive at the peak of a step, weights left out.
 
     They, not the weights, fill the memory. A layer keeps its input, query, key, value, attended
     values, the two normalised sums with their inputs, and the feed-forward block before and after
     its activation; each residual of a depth keeps its rows of low rank; SDPA keeps no attention
-    matrix. While one layer is gone back through, as much again is alive, and a second copy of the
-    wide block. The MLM logits, their softmax and the gradients of both are counted for 15 % of the
-    tokens. `benchmarks/training_memory.py` compares.
+    matrix. The peak lies where the backward pass begins, either in the head, with the logits of
+    15 % of the tokens, their softmax and a gradient, or in the last layer, with a gradient as wide
+    as its feed-forward block and, with checkpointing, all that it keeps.
+    `benchmarks/training_memory.py` compares.
     """
     layer = 8 * config.hidden_size + 2 * config.intermediate_size + 6 * config.depth_lora_rank
-    backward = 8 * config.hidden_size + 4 * config.intermediate_size
-    logits = 4 * config.vocab_size * 15 // 100
     ends = 3 * config.embedding_size + config.hidden_size
-    kept = config.depth * config.hidden_size + layer if checkpointing else config.depth * layer
-    return kept + backward + logits + ends
+    in_head = 3 * config.vocab_size * 15 // 100
+    in_layer = config.intermediate_size + (layer if checkpointing else 0)
+    kept = config.depth * (config.hidden_size if checkpointing else layer)
+    return kept + ends + max(in_head, in_layer)

@@ -1,7 +1,12 @@
+import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from albatross.checkpoints.huggingface import (
     beam_qa_shapes,
@@ -12,9 +17,11 @@ from albatross.checkpoints.huggingface import (
 )
 from albatross.config import VARIANTS, HeadSpec, unshared, variant
 from albatross.costs import model_cost
+from albatross.data.packing import Example, pack
 from albatross.errors import ConfigError
 from albatross.modeling.attention import AlbertAttention
 from albatross.modeling.model import AlbertForPreTraining, AlbertModel, AlbertWithHeads
+from albatross.modeling.packed import PackedInputs
 from albatross.modeling.task_models import (
     AlbertForBeamQuestionAnswering,
     AlbertForQuestionAnswering,
@@ -235,9 +242,8 @@ def test_the_estimate_of_activations_is_near_what_autograd_keeps(rank):
     ids = torch.ones(4, 64, dtype=torch.long)
     measured = bytes_kept(AlbertModel(config, add_pooling_layer=False).train(), ids)
     cost = model_cost(config, sequence_length=64, batch_size=4)
-    logits = 4 * config.vocab_size * 15 // 100
-    at_the_peak = 8 * config.hidden_size + 4 * config.intermediate_size
-    beside = 16 * sum(cost.parameters.values()) + 4 * ids.numel() * (logits + at_the_peak)
+    at_the_peak = max(3 * config.vocab_size * 15 // 100, config.intermediate_size)
+    beside = 16 * sum(cost.parameters.values()) + 4 * ids.numel() * at_the_peak
     estimate = cost.training_bytes - beside
     assert 0.8 < measured / estimate < 1.1, measured / estimate
 
@@ -248,3 +254,47 @@ def test_activation_checkpointing_keeps_a_quarter_and_less():
     plain = bytes_kept(model, ids)
     model.activation_checkpointing()
     assert bytes_kept(model, ids) < plain / 4
+
+
+def peak_of_a_step(model, batch):
+    """Bytes of tensors alive at most in one step, weights left out."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        inputs = PackedInputs.from_batch(batch)
+        masked = torch.arange(len(batch.input_ids))[::7]
+        words = model.predict_words(model.albert.encode(inputs)[masked])
+        targets = torch.from_numpy(batch.input_ids)[masked]
+        torch.nn.functional.cross_entropy(words, targets).backward()
+    events = profiler.profiler.kineto_results.events()
+    changes = [event.nbytes() for event in events if event.name() == "[memory]"]
+    return max(itertools.accumulate(changes))
+
+
+@pytest.mark.parametrize("pieces", [8_192, 200])  # the peak is in the head, or in a layer
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_memory_told_is_near_that_alive_at_the_peak(pieces, checkpointing):
+    config = variant("albatross-tiny", num_hidden_layers=8, vocab_size=pieces)
+    model = AlbertForPreTraining(config).train()
+    model.activation_checkpointing(checkpointing)
+    ids = np.arange(5, 133)
+    batch = pack([Example(ids, np.zeros_like(ids))] * 16)
+    alive = peak_of_a_step(model, batch)
+    sizes = {"sequence_length": 128, "batch_size": 16}
+    cost = model_cost(config, **sizes, activation_checkpointing=checkpointing)
+    told = cost.training_bytes - 12 * sum(cost.parameters.values())  # gradients are alive, too
+    assert 0.8 < alive / told < 1.1, alive / told
+
+
+def test_the_cost_of_training_counts_every_product():
+    config = variant("albatross-tiny")
+    model = AlbertForPreTraining(config).train()
+    ids = np.arange(5, 133)
+    masked = np.arange(0, 1_024, 8)
+    inputs = PackedInputs.from_batch(pack([Example(ids, np.zeros_like(ids))] * 8), wanted=masked)
+    assert inputs.wanted is not None
+    # Of all attention kernels torch counts only plain products on a processor.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.predict_words(model.albert.encode(inputs)[inputs.wanted.asked]).sum().backward()
+    cost = model_cost(config, masking_rate=1 / 8)
+    assert counter.get_total_flops() / 1_024 == pytest.approx(
+        cost.training_flops_per_token, rel=0.01
+    )

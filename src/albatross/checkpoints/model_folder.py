@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from albatross.atomic import read_json, write_json
 from albatross.checkpoints.huggingface import Arrays, canonical, published_gelu
-from albatross.checkpoints.safetensors_file import map_arrays
+from albatross.checkpoints.safetensors_file import map_arrays, write_arrays
 from albatross.config import AlbertConfig
 from albatross.errors import AlbatrossWarning, FolderError, MissingDependencyError
 
@@ -101,7 +100,7 @@ def write_weights(folder: Path, arrays: Mapping[str, NDArray[np.generic]]) -> st
     path.unlink(missing_ok=True)
     path.touch()
     mode = stat.S_IMODE(path.stat().st_mode)
-    save_file(contiguous, path, metadata={"format": "pt"})
+    write_arrays(path, contiguous)
     path.chmod(mode)
     return _digest(path)
 

@@ -10,6 +10,7 @@ import json
 import math
 import mmap
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,25 @@ def map_arrays(path: Path) -> Arrays:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         # The mapping lives as long as an array over it.
         return {name: _array(mapped, entry) for name, entry in entries.items()}
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write a file, with the mark by which transformers knows it.
+
+    Raises:
+        OSError: it cannot be written; the library says so with an error of its own.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(dict(arrays), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 @contextmanager

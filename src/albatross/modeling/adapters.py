@@ -27,7 +27,11 @@ class LinearResidual(nn.Module):
     def forward(self, shared: nn.Linear, rows: Tensor) -> Tensor:
         """Apply the sum of both maps: (total_tokens, inputs) to (total_tokens, outputs)."""
         mapped: Tensor = shared(rows)
-        return mapped + functional.linear(self.lora_A(rows), self.lora_B.weight, self.bias)
+        return mapped + self.added(rows)
+
+    def added(self, rows: Tensor) -> Tensor:
+        """Return what the residual alone adds, (total_tokens, outputs)."""
+        return functional.linear(self.lora_A(rows), self.lora_B.weight, self.bias)
 
 
 class NormResidual(nn.Module):

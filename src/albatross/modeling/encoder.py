@@ -7,16 +7,18 @@ states, attentions, exits, learning-rate decay and adapters all count by it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from albatross.config import AlbertConfig
 from albatross.modeling.adapters import DepthResidual, adapted
-from albatross.modeling.attention import AlbertAttention
-from albatross.modeling.packed import PackedLayout
+from albatross.modeling.attention import AlbertAttention, FusedProjection
+from albatross.modeling.packed import PackedLayout, WantedRows
 
 
 def gelu_new(values: Tensor) -> Tensor:
@@ -87,6 +89,7 @@ class AlbertTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.activation_checkpointing = False
+        self.compiled = False
         if config.embedding_projection:
             self.embedding_hidden_mapping_in = nn.Linear(config.embedding_size, config.hidden_size)
         num_groups = max(config.num_attention_groups, config.num_ffn_groups)
@@ -97,19 +100,40 @@ class AlbertTransformer(nn.Module):
             self.depth_residuals = nn.ModuleList(DepthResidual(config) for _ in range(config.depth))
 
     def project(self, embeddings: Tensor) -> Tensor:
-        """Take embeddings `(total_tokens, embedding)` to rows `(total_tokens, hidden)`."""
-        if self.config.embedding_projection:
-            return self.embedding_hidden_mapping_in(embeddings)  # type: ignore[no-any-return]
-        return embeddings
+        """Take embeddings `(total_tokens, embedding)` to rows `(total_tokens, hidden)`.
 
-    def layer(self, rows: Tensor, layout: PackedLayout, depth: int) -> Tensor:
-        """Apply the layer of one flat depth index. Shapes: (total_tokens, hidden)."""
+        Under autocast the rows stay in full precision, and so do all sums and norms after them.
+        """
+        if not self.config.embedding_projection:
+            return embeddings
+        rows: Tensor = self.embedding_hidden_mapping_in(embeddings)
+        return rows.to(embeddings.dtype)
+
+    def layer(
+        self,
+        rows: Tensor,
+        layout: PackedLayout,
+        depth: int,
+        fused: FusedProjection | None = None,
+        wanted: WantedRows | None = None,
+    ) -> Tensor:
+        """Apply the layer of one flat depth index.
+
+        Args:
+            rows: (total_tokens, hidden)
+            layout: where the sequences lie.
+            depth: the flat depth index.
+            fused: the projections of the depth's attention as one; see `AlbertAttention`.
+            wanted: the rows that are needed afterwards; all of them by default.
+
+        Returns:
+            (total_tokens, hidden), or (wanted, hidden)
+        """
         repeat, inner = divmod(depth, self.config.inner_group_num)
         owner = self._layer_of(self.config.ffn_group_of(repeat), inner)
-        attention, residual = self.attention_of(depth), self._residual_of(depth)
-        if residual is None:
-            return owner.feed_forward(attention(rows, layout))
-        return owner.feed_forward(attention(rows, layout, residual.attention), residual)
+        blocks = self.attention_of(depth), owner, self._residual_of(depth)
+        apply = _compiled_layer() if self.compiled else apply_layer
+        return apply(*blocks, rows, layout, fused, wanted)
 
     def probabilities(self, rows: Tensor, layout: PackedLayout, depth: int) -> Tensor:
         """Return the attention probabilities of one depth; see `AlbertAttention`."""
@@ -122,21 +146,51 @@ class AlbertTransformer(nn.Module):
         repeat, inner = divmod(depth, self.config.inner_group_num)
         return self._layer_of(self.config.attention_group_of(repeat), inner).attention
 
-    def states(self, embeddings: Tensor, layout: PackedLayout) -> Iterator[Tensor]:
-        """Yield the rows `(total_tokens, hidden)` before depth 0 and after every depth."""
+    def states(
+        self,
+        embeddings: Tensor,
+        layout: PackedLayout,
+        depths: Sequence[int] | None = None,
+        wanted: WantedRows | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield the rows `(total_tokens, hidden)` before the first depth and after every one.
+
+        Args:
+            embeddings: (total_tokens, embedding)
+            layout: where the sequences lie.
+            depths: the flat depth indices to be applied, in order; all of them by default.
+            wanted: the rows that the last depth is to give; all of them by default.
+        """
+        applied = tuple(range(self.config.depth) if depths is None else depths)
+        fused = self._fused(applied) if torch.is_grad_enabled() else {}
         rows = self.project(embeddings)
+        if wanted is not None and not applied:
+            rows = rows[wanted.rows]
         yield rows
-        for depth in range(self.config.depth):
+        for number, depth in enumerate(applied, start=1):
+            ends = wanted if number == len(applied) else None
+            extras = fused.get(self.attention_of(depth)), ends
             if self.activation_checkpointing and self.training:
-                rows = checkpoint(self.layer, rows, layout, depth, use_reentrant=False)
+                rows = checkpoint(self.layer, rows, layout, depth, *extras, use_reentrant=False)
             else:
-                rows = self.layer(rows, layout, depth)
+                rows = self.layer(rows, layout, depth, *extras)
             yield rows
 
-    def forward(self, embeddings: Tensor, layout: PackedLayout) -> Tensor:
-        """Return the rows `(total_tokens, hidden)` after the last depth; the others are let go."""
-        (last,) = deque(self.states(embeddings, layout), maxlen=1)
+    def forward(
+        self,
+        embeddings: Tensor,
+        layout: PackedLayout,
+        depths: Sequence[int] | None = None,
+        wanted: WantedRows | None = None,
+    ) -> Tensor:
+        """Return the rows after the last depth; the others are let go. Arguments: see `states`."""
+        (last,) = deque(self.states(embeddings, layout, depths, wanted), maxlen=1)
         return last
+
+    def _fused(self, depths: Sequence[int]) -> dict[AlbertAttention, FusedProjection | None]:
+        """Return the fused projections of every attention block that some depths use."""
+        blocks = dict.fromkeys(self.attention_of(depth) for depth in depths)
+        return {block: block.fuse() for block in blocks}
 
     def _residual_of(self, depth: int) -> DepthResidual | None:
         """Return what a depth has to itself, if anything."""
@@ -147,3 +201,27 @@ class AlbertTransformer(nn.Module):
     def _layer_of(self, group: int, inner: int) -> AlbertLayer:
         """Return a layer by group and inner index."""
         return self.albert_layer_groups[group].albert_layers[inner]  # type: ignore[index, return-value]
+
+
+def apply_layer(
+    attention: AlbertAttention,
+    owner: AlbertLayer,
+    residual: DepthResidual | None,
+    rows: Tensor,
+    layout: PackedLayout,
+    fused: FusedProjection | None,
+    wanted: WantedRows | None,
+) -> Tensor:
+    """Apply an attention block and a feed-forward block; the rest as in `AlbertTransformer.layer`.
+
+    A function of its own, so that it is compiled once whatever the number of depths and models.
+    """
+    added = None if residual is None else residual.attention
+    return owner.feed_forward(attention(rows, layout, added, fused, wanted), residual)
+
+
+@cache
+def _compiled_layer() -> Callable[..., Tensor]:
+    """Return `apply_layer` compiled for any number of tokens and sequences."""
+    compiled: Callable[..., Tensor] = torch.compile(apply_layer, dynamic=True)
+    return compiled

@@ -7,7 +7,7 @@ engines take the packed way: `AlbertModel.encode` and the heads.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -50,9 +50,16 @@ class AlbertModel(AlbertPreTrainedModel):
         if seed is not None:
             self.initialize(seed)
 
-    def encode(self, inputs: PackedInputs) -> Tensor:
-        """Return the last rows `(total_tokens, hidden)` of packed sequences."""
-        return self.encoder(self.embeddings(inputs), inputs.layout)  # type: ignore[no-any-return]
+    def encode(self, inputs: PackedInputs, depths: Sequence[int] | None = None) -> Tensor:
+        """Return the last rows of packed sequences: (total_tokens, hidden), or (wanted, hidden).
+
+        Args:
+            inputs: the packed sequences; where they say which rows are wanted, those alone come.
+            depths: the flat depth indices to be applied, in order; all of them by default.
+        """
+        embeddings = self.embeddings(inputs)
+        rows: Tensor = self.encoder(embeddings, inputs.layout, depths, inputs.wanted)
+        return rows
 
     def pool(self, rows: Tensor, layout: PackedLayout) -> Tensor:
         """Return tanh of the dense map of each sequence's first row: (sequences, hidden)."""

@@ -8,9 +8,11 @@ attention.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from albatross.data.packing import IntArray, PackedBatch, padded_indices
@@ -28,6 +30,8 @@ class PackedLayout:
         block_to_rows: (total_tokens,), the cell of each row in a flattened `(sequences,
             max_seqlen)` block; None when all sequences are equally long and the block is the rows
         key_mask: (sequences, 1, 1, max_seqlen), True where a cell holds a token; None likewise
+        cu_seqlens: (sequences + 1,) in 32 bits, as the variable-length kernels of CUDA read it;
+            sequence s is the rows from cu_seqlens[s] to cu_seqlens[s + 1]
     """
 
     first: Tensor
@@ -35,6 +39,7 @@ class PackedLayout:
     max_seqlen: int
     block_to_rows: Tensor | None
     key_mask: Tensor | None
+    cu_seqlens: Tensor
 
     @classmethod
     def from_cu_seqlens(cls, cu_seqlens: IntArray, device: torch.device | str) -> PackedLayout:
@@ -43,13 +48,14 @@ class PackedLayout:
         max_seqlen = int(lengths.max())
         block_to_rows = key_mask = None
         if int(lengths.min()) != max_seqlen:
-            cells = torch.from_numpy(padded_indices(cu_seqlens)[1])
-            mask = torch.zeros(len(lengths) * max_seqlen, dtype=torch.bool)
+            cells = padded_indices(cu_seqlens)[1]
+            mask = np.zeros(len(lengths) * max_seqlen, dtype=np.bool_)
             mask[cells] = True
-            block_to_rows = cells.to(device)
-            key_mask = mask.view(len(lengths), 1, 1, max_seqlen).to(device)
-        first = torch.from_numpy(np.ascontiguousarray(cu_seqlens[:-1])).to(device)
-        return cls(first, len(lengths), max_seqlen, block_to_rows, key_mask)
+            block_to_rows = _moved(cells, device)
+            key_mask = _moved(mask.reshape(len(lengths), 1, 1, max_seqlen), device)
+        first = _moved(cu_seqlens[:-1].copy(), device)
+        bounds = _moved(cu_seqlens.astype(np.int32), device)
+        return cls(first, len(lengths), max_seqlen, block_to_rows, key_mask, bounds)
 
     def to_block(self, rows: Tensor) -> Tensor:
         """Lay rows `(total_tokens, width)` into `(sequences, max_seqlen, width)`, zeros at pads."""
@@ -65,10 +71,39 @@ class PackedLayout:
 
 
 @dataclass(frozen=True)
+class WantedRows:
+    """The rows that a loss looks at: the last depth computes no others.
+
+    Those that were asked for, and the first of each sequence, which the pooler reads; in order.
+
+    Attributes:
+        rows: (wanted,), their places among all rows
+        asked: (asked,), the places among `rows` of those that were asked for
+        layout: how `rows` lie, by sequence
+    """
+
+    rows: Tensor
+    asked: Tensor
+    layout: PackedLayout
+
+    @classmethod
+    def from_rows(
+        cls, rows: IntArray, cu_seqlens: IntArray, device: torch.device | str
+    ) -> WantedRows:
+        """Ask for rows `(asked,)`, rising, of packed sequences."""
+        wanted = np.union1d(cu_seqlens[:-1], rows)
+        bounds = np.searchsorted(wanted, cu_seqlens)
+        asked = np.searchsorted(wanted, rows)
+        layout = PackedLayout.from_cu_seqlens(bounds, device)
+        return cls(_moved(wanted, device), _moved(asked, device), layout)
+
+
+@dataclass(frozen=True)
 class PackedInputs:
     """What the model reads: ids `(total_tokens,)` and the layout of the sequences.
 
     `inputs_embeds` (total_tokens, embedding) takes the place of the word embeddings when given.
+    With `wanted` the encoder returns these rows alone.
     """
 
     input_ids: Tensor | None
@@ -76,15 +111,29 @@ class PackedInputs:
     position_ids: Tensor
     layout: PackedLayout
     inputs_embeds: Tensor | None = None
+    wanted: WantedRows | None = None
 
     @classmethod
-    def from_batch(cls, batch: PackedBatch, device: torch.device | str = "cpu") -> PackedInputs:
-        """Move a numpy batch to a device."""
+    def from_batch(
+        cls,
+        batch: PackedBatch,
+        device: torch.device | str = "cpu",
+        wanted: IntArray | None = None,
+    ) -> PackedInputs:
+        """Move a numpy batch to a device; to CUDA without waiting, from pinned memory.
+
+        Args:
+            batch: the sequences.
+            device: where to.
+            wanted: (asked,), the rows that a loss looks at, rising; all of them by default.
+        """
         return cls(
-            torch.from_numpy(batch.input_ids).to(device),
-            torch.from_numpy(batch.token_type_ids).to(device),
-            torch.from_numpy(batch.position_ids).to(device),
+            _moved(batch.input_ids, device),
+            _moved(batch.token_type_ids, device),
+            _moved(batch.position_ids, device),
             PackedLayout.from_cu_seqlens(batch.cu_seqlens, device),
+            None,
+            None if wanted is None else WantedRows.from_rows(wanted, batch.cu_seqlens, device),
         )
 
 
@@ -170,6 +219,14 @@ class PaddedInputs:
         rows = torch.take_along_dim(block, place[:, None, :, None], dim=2)
         cells = torch.take_along_dim(rows, place[:, None, None, :], dim=3)
         return cells * shown[:, None, :, None] * shown[:, None, None, :]
+
+
+def _moved(array: NDArray[Any], device: torch.device | str) -> Tensor:
+    """Return an array on a device; CUDA reads pinned memory while the processor goes on."""
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _check_mask(mask: Tensor, shape: tuple[int, int]) -> None:

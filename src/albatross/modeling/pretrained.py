@@ -156,16 +156,23 @@ class AlbertPreTrainedModel(nn.Module):
 
         Norms start at 1 and biases at 0.
         """
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                _draw(name, parameter, self.config.initializer_range, generator)
+        draw_weights(self, self.config.initializer_range, seed)
 
     def activation_checkpointing(self, enabled: bool = True) -> None:
         """Keep one row matrix per depth for the backward pass and compute the rest again."""
         for module in self.modules():
             if isinstance(module, AlbertTransformer):
                 module.activation_checkpointing = enabled
+
+    def compile_layer(self, enabled: bool = True) -> None:
+        """Run the layer through `torch.compile`: once for all depths and any number of tokens.
+
+        The first step takes longer for it. Needs what torch's compiler needs: on a processor a C++
+        compiler, on CUDA Triton.
+        """
+        for module in self.modules():
+            if isinstance(module, AlbertTransformer):
+                module.compiled = enabled
 
     def __repr__(self) -> str:
         """Say the class, the size and the sharing."""
@@ -174,6 +181,14 @@ class AlbertPreTrainedModel(nn.Module):
             f"{type(self).__name__}(hidden={self.config.hidden_size}, depth={self.config.depth},"
             f" sharing={self.config.cross_layer_sharing!r}, parameters={count:,})"
         )
+
+
+def draw_weights(module: nn.Module, deviation: float, seed: int) -> None:
+    """Draw a module's weights as `AlbertPreTrainedModel.initialize` says."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            _draw(name, parameter, deviation, generator)
 
 
 class _Undrawn(TorchFunctionMode):
