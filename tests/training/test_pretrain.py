@@ -10,12 +10,9 @@ import torch
 from transformers import AlbertForPreTraining as TransformersAlbert
 
 from albatross.checkpoints.model_folder import read_weights
-from albatross.config import variant
 from albatross.conversion.convert import convert
-from albatross.corpus import build_shards
+from albatross.corpus.build_shards import build_shards
 from albatross.data.masking import PieceTable
-from albatross.data.packing import IGNORED_LABEL
-from albatross.data.segments import SampleRule, SampleSource
 from albatross.data.shards import ShardFolder
 from albatross.errors import ConfigError, FolderError, TrainingError
 from albatross.modeling.embeddings import sinusoidal_positions
@@ -25,15 +22,13 @@ from albatross.report import file_digest
 from albatross.settings.conversion import ConvertSettings
 from albatross.settings.corpus import BuildShardsSettings
 from albatross.tokenizer.folder import open_tokenizer
-from albatross.tokenizer.unigram import UnigramTokenizer
 from albatross.training import pretrain as module
+from albatross.training.distributed import World
+from albatross.training.objectives import MaskedWords
 from albatross.training.pretrain import (
-    PretrainingBatches,
-    evaluate_pretraining,
     pretrain,
-    pretraining_losses,
 )
-from albatross.training.workspace import Workspace
+from albatross.training.run_log import read_log
 
 WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
 
@@ -45,31 +40,19 @@ def short(pretrain_settings, tmp_path):
 
 
 @pytest.fixture
-def source(shards):
-    """Samples as `pretrain` makes them."""
-    tokenizer = UnigramTokenizer.from_folder(shards)
-    specials = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id)
-    table = PieceTable.from_pieces(
-        tokenizer.pieces, tokenizer.starts_word, specials, tokenizer.mask_id
-    )
-    rule = SampleRule(max_length=64)
-    return SampleSource(ShardFolder(shards).train, table, rule, tokenizer.cls_id, tokenizer.sep_id)
-
-
-@pytest.fixture
 def interrupt(monkeypatch):
     """Lets a run be interrupted at one of its steps; later runs are not."""
 
     def at(step, number=signal.SIGTERM):
-        calls = []
+        calls, forward = [], MaskedWords.forward
 
-        def losses(model, batch):
+        def interrupting(objective, batch, draw):
             calls.append(1)
             if len(calls) == step:
                 signal.raise_signal(number)
-            return pretraining_losses(model, batch)
+            return forward(objective, batch, draw)
 
-        monkeypatch.setattr(module, "pretraining_losses", losses)
+        monkeypatch.setattr(MaskedWords, "forward", interrupting)
 
     return at
 
@@ -78,82 +61,19 @@ def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-# === Batches ===
+def lines_of(folder):
+    """The training lines of a log, without what the clock says."""
+    lines = read_log(folder / "log.jsonl")
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines if "loss" in line]
 
 
-def test_batches_keep_to_their_budget_and_hold_every_sample_once(source):
-    batches, position, count = PretrainingBatches(source, 256), (0, 0), 0
-    while position[0] == 0:
-        batch, position = batches.batch(position)
-        count += batch.num_sequences
-        assert len(batch.input_ids) <= 256
-    assert count == len(source.plan(0)) + position[1]
-
-
-def test_a_sample_above_the_budget_is_a_batch_of_its_own(source):
-    batch, position = PretrainingBatches(source, 1).batch((0, 0))
-    assert (batch.num_sequences, position) == (1, (0, 1))
-
-
-def test_a_batch_depends_on_its_position_alone(source):
-    first = PretrainingBatches(source, 256)
-    _, position = first.batch((0, 0))
-    expected, _ = first.batch(position)
-    found, _ = PretrainingBatches(source, 256).batch(position)
-    np.testing.assert_array_equal(found.input_ids, expected.input_ids)
-    np.testing.assert_array_equal(found.labels["labels"], expected.labels["labels"])
-
-
-def test_a_batch_may_begin_in_one_epoch_and_end_in_the_next(source):
-    last = len(source.plan(0)) - 1
-    batch, position = PretrainingBatches(source, 256).batch((0, last))
-    samples = [source.sample(0, last), *(source.sample(1, i) for i in range(position[1]))]
-    assert position[0] == 1
-    np.testing.assert_array_equal(
-        batch.input_ids, np.concatenate([sample.input_ids for sample in samples])
-    )
-
-
-# === Losses ===
-
-
-def test_only_masked_positions_pass_the_vocabulary_wide_head(source):
-    batch, _ = PretrainingBatches(source, 256).batch((0, 0))
-    model = AlbertForPreTraining(variant("albatross-tiny", vocab_size=280))
-    rows = []
-    model.predictions.register_forward_hook(lambda m, inputs, output: rows.append(len(output)))
-    pretraining_losses(model, batch)
-    masked = int((batch.labels["labels"] != IGNORED_LABEL).sum())
-    assert rows == [masked]
-    assert masked < len(batch.input_ids) / 4
-
-
-def test_the_loss_is_the_sum_of_both(source):
-    batch, _ = PretrainingBatches(source, 256).batch((0, 0))
-    model = AlbertForPreTraining(variant("albatross-tiny", vocab_size=280)).eval()
-    with torch.no_grad():
-        found = pretraining_losses(model, batch)
-    assert found["loss"] == found["masked_lm_loss"] + found["sentence_order_loss"]
-    assert abs(float(found["masked_lm_loss"]) - np.log(280)) < 0.3
-    assert abs(float(found["sentence_order_loss"]) - np.log(2)) < 0.1
-
-
-def test_checkpointed_activations_give_the_same_gradients(source):
-    batch, _ = PretrainingBatches(source, 256).batch((0, 0))
-    gradients = []
-    for enabled in (False, True):
-        model = AlbertForPreTraining(variant("albatross-tiny", vocab_size=280)).train()
-        model.activation_checkpointing(enabled)
-        pretraining_losses(model, batch)["loss"].backward()
-        gradients.append(
-            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-        )
-    torch.testing.assert_close(*gradients)
+# === The model ===
 
 
 def test_sinusoidal_positions_start_as_strong_as_random_ones(short):
-    model = module._model(replace(short, position_start="sinusoidal"), 280)
-    table = model.albert.embeddings.position_embeddings.weight.detach()
+    run = module._Run(replace(short, position_start="sinusoidal"), World())
+    model = run.objective().model
+    table = dict(model.named_parameters())["albert.embeddings.position_embeddings.weight"].detach()
     deviation = model.config.initializer_range
     assert float(table.pow(2).mean().sqrt()) == pytest.approx(deviation, rel=0.05)
     waves = sinusoidal_positions(512, 128)
@@ -164,7 +84,7 @@ def test_sinusoidal_positions_start_as_strong_as_random_ones(short):
 
 
 def test_a_run_learns(pretrained):
-    log = read(pretrained / "log.json")["steps"]
+    log = lines_of(pretrained)
     first, last = (
         np.mean([e["masked_lm_loss"] for e in log[s]]) for s in (slice(5), slice(-5, None))
     )
@@ -186,27 +106,22 @@ def test_run_json_says_how_the_folder_was_made(pretrained, pretrain_settings):
     run = read(pretrained / "run.json")
     assert (run["verb"], run["settings"]["steps"], run["settings"]["seed"]) == ("pretrain", 25, 0)
     assert run["progress"]["step"] == 25
-    assert set(run["metrics"]) == {
-        "masked_lm_loss",
-        "masked_lm_accuracy",
-        "sentence_order_accuracy",
-    }
+    assert {
+        *("masked_lm_loss", "masked_lm_accuracy", "masked_lm_accuracy_rare"),
+        *("sentence_order_accuracy", "tokens_per_second", "flops_utilisation", "energy_wh"),
+    } <= run["metrics"].keys()
+    assert 0 < run["metrics"]["flops_utilisation"] < 1
+    assert 0 < run["progress"]["watt_hours"] < 1
     assert run["data"]["train"]["documents"] + run["data"]["held_out"]["documents"] == 120
     assert run["data"]["shards"] == file_digest(pretrain_settings.shards / "shards.json")
     assert {"python", "torch", "numpy"} <= run["versions"].keys()
-
-
-def test_nothing_is_measured_without_held_out_shards(pretrained, pretrain_settings):
-    model = AlbertForPreTraining.from_pretrained(pretrained)
-    tokenizer = UnigramTokenizer.from_folder(pretrained)
-    assert evaluate_pretraining(model, [], tokenizer, pretrain_settings) == {}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_goes_on_to_the_same_bits(short, tmp_path, interrupt, number):
     whole = pretrain(replace(short, out=tmp_path / "whole"))
     interrupt(3, number)
-    with pytest.raises(TrainingError, match=f"{number.name} at step 3 of 6"):
+    with pytest.raises(TrainingError, match=f"{number.name} at step 3"):
         pretrain(short)
     assert (short.out / "training_state").is_dir()
     assert AlbertForPreTraining.from_pretrained(short.out).config.vocab_size == 280
@@ -215,7 +130,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(short, tmp_path, interrupt, numb
     assert (short.out / "model.safetensors").read_bytes() == (
         whole / "model.safetensors"
     ).read_bytes()
-    assert read(short.out / "log.json") == read(whole / "log.json")
+    assert lines_of(short.out) == lines_of(whole)
 
 
 # === Refusals ===
@@ -280,7 +195,7 @@ def test_a_wordpiece_vocabulary_goes_from_shards_to_a_model(short, tmp_path):
     stories = ["\n".join(story) for story in compose_documents(40, seed=0)]
     corpus.write_text("\n\n".join(stories), encoding="utf-8")
     paths = (corpus, tmp_path / "shards")
-    shards = build_shards(BuildShardsSettings(paths, vocabulary, held_out=0.1, threads=1))
+    shards = build_shards(BuildShardsSettings(paths, vocabulary, held_out=0.1, workers=1))
     out = pretrain(replace(short, shards=shards))
     assert open_tokenizer(out).pieces == open_tokenizer(vocabulary).pieces
     assert AlbertForPreTraining.from_pretrained(out).config.vocab_size >= 5
@@ -299,19 +214,133 @@ def test_continued_words_are_masked_whole(tmp_path):
 # === Optimizers and schedules ===
 
 
-@pytest.mark.parametrize("optimizer", ["lamb", "lamb-google"])
-def test_a_model_learns_with_lamb(short, optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [("stable-adamw", 2e-3), ("lamb", 1e-2), ("lamb-google", 1e-2), ("muon", 2e-3)],
+)
+def test_a_model_learns_with_every_optimizer(short, optimizer, rate):
     settings = replace(
-        short, optimizer=optimizer, schedule="wsd", steps=40, batch_tokens=512, learning_rate=1e-2
+        short, optimizer=optimizer, schedule="wsd", steps=40, batch_tokens=512, learning_rate=rate
     )
-    log = json.loads((pretrain(settings) / "log.json").read_text())["steps"]
+    log = lines_of(pretrain(settings))
     losses = [entry["masked_lm_loss"] for entry in log]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 1
-    assert log[20]["learning_rate"] == 1e-2
+    assert np.mean(losses[-5:]) < losses[0] - 1
+    assert log[20]["learning_rate"] == rate
+
+
+@pytest.mark.parametrize("objective", ["nsp", "none", "rtd"])
+def test_a_model_learns_by_every_objective(short, objective):
+    settings = replace(
+        short, objective=objective, steps=40, batch_tokens=512, learning_rate=2e-3, evaluations=0
+    )
+    out = pretrain(settings)
+    losses = [entry["masked_lm_loss"] for entry in lines_of(out)]
+    assert np.mean(losses[-5:]) < losses[0] - (0.5 if objective == "rtd" else 1)
+    metrics = read(out / "run.json")["metrics"]
+    assert ("replaced_token_accuracy" in metrics) == (objective == "rtd")
+    assert ("sentence_order_accuracy" in metrics) == (objective != "none")
+
+
+def test_a_detector_keeps_no_head_that_nothing_trained(short, tmp_path, capsys):
+    out = pretrain(replace(short, objective="rtd"))
+    assert not [name for name in read_weights(out) if name.startswith("predictions.")]
+    pretrain(replace(short, from_model=out, out=tmp_path / "on"))
+    assert "Starting anew: predictions, which the model lacks" in capsys.readouterr().err
+
+
+# === Stages, replay, and the plan ===
+
+
+def test_lengths_depths_and_batches_follow_their_stages(short):
+    settings = replace(
+        short,
+        steps=10,
+        batch_tokens=512,
+        length_stages=("32:0.5",),
+        depth_stages=("2:0.3",),
+        batch_start=0.25,
+        batch_warmup=0.8,
+        short_fraction=0.0,
+        evaluations=0,
+    )
+    log = lines_of(pretrain(settings))
+    assert max(line["length"] for line in log[:5]) <= 32 < min(line["length"] for line in log[5:])
+    assert [line["depth"] for line in log] == [2] * 3 + [4] * 7
+    assert log[0]["batch_tokens"] <= 128 < 400 < log[-1]["batch_tokens"] <= 512
+
+
+def test_old_text_is_mixed_in_and_named_in_the_record(short, shards):
+    out = pretrain(replace(short, replay=shards, replay_share=0.5, evaluations=0))
+    run = read(out / "run.json")
+    assert run["data"]["replay"] == file_digest(shards / "shards.json")
+    _, slot, *cursors = run["progress"]["position"]
+    assert abs(cursors[1] - cursors[3]) <= 1
+    assert cursors[1] + cursors[3] == slot
+
+
+def test_old_text_of_another_tokenizer_is_refused(short, copy_of):
+    other = copy_of(short.shards)
+    (other / "spiece.model").unlink()
+    shutil.copy(WORDPIECES, other / "vocab.txt")
+    (other / "tokenizer_config.json").unlink()
+    with pytest.raises(ConfigError, match="`--replay` needs shards cut by the same tokenizer"):
+        pretrain(replace(short, replay=other))
+
+
+def test_a_dry_run_tells_and_plots_and_leaves_no_model(short, capsys):
+    page = pretrain(replace(short, dry_run=True, steps=None, budget="1h"))
+    assert page.name == "out.plan.html"
+    assert "<svg" in page.read_text()
+    assert not short.out.exists()
+    table = capsys.readouterr().out
+    for fact in ("parameters, 4 layers", "times the text", "% effective", "about 60.0 minutes"):
+        assert fact in table
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": 100}, "one length"),
+        ({"steps": None, "budget": "soon"}, "span of time"),
+        ({"length_stages": ("64",)}, "VALUE:UNTIL"),
+        ({"length_stages": ("128:0.5",)}, "at most `--max-length`"),
+        ({"depth_stages": ("9:0.5",)}, "the model's layers"),
+        ({"variant": "bert-base", "random_depth": 2}, "share weights"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_one_clear_error(short, changes, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        pretrain(replace(short, **changes))
+    assert "\n" not in str(caught.value)
+    assert not short.out.exists()
+
+
+def test_a_run_in_tokens_ends_where_they_are_used_up(short):
+    out = pretrain(replace(short, steps=None, tokens=1_000, evaluations=0))
+    assert 1_000 <= read(out / "run.json")["progress"]["tokens"] < 1_000 + 128
+
+
+def test_tensorboard_gets_every_line(short, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pretrain(replace(short, tensorboard=tmp_path / "events"))
+    events = accumulator.EventAccumulator(str(tmp_path / "events")).Reload()
+    assert len(events.Scalars("training/loss")) == 6
+    assert events.Scalars("held_out/masked_lm_loss")[-1].step == 6
+
+
+def test_a_shard_with_a_flipped_byte_is_refused_before_training(short, copy_of):
+    shards = copy_of(short.shards)
+    part = next(shards.glob("train-*.tokens.npy"))
+    content = bytearray(part.read_bytes())
+    content[-1] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(FolderError, match="the checksum differs"):
+        pretrain(replace(short, shards=shards))
+    assert not short.out.exists()
 
 
 def test_an_optimizer_that_is_not_offered_is_refused(short):
-    with pytest.raises(ConfigError, match="`--optimizer` must be one of adamw, lamb, lamb-google"):
+    with pytest.raises(ConfigError, match="`--optimizer` must be one of adamw, stable-adamw, lamb"):
         replace(short, optimizer="sgd")
 
 
@@ -319,9 +348,9 @@ def test_an_optimizer_that_is_not_offered_is_refused(short):
 
 
 def test_a_model_goes_on_where_it_stood(short, pretrained):
-    before = json.loads((pretrained / "log.json").read_text())["steps"]
+    before = lines_of(pretrained)
     out = pretrain(replace(short, from_model=pretrained, learning_rate=1e-5))
-    after = json.loads((out / "log.json").read_text())["steps"]
+    after = lines_of(out)
     assert after[0]["masked_lm_loss"] < before[0]["masked_lm_loss"] - 0.5
     digest = json.loads((out / "run.json").read_text())["data"]["model"][0]
     assert digest == file_digest(pretrained / "model.safetensors")
@@ -363,23 +392,11 @@ def test_new_positions_and_an_old_model_do_not_go_together(short, pretrained):
 
 
 def test_a_run_from_a_model_that_was_interrupted_ends_with_the_same_bits(
-    short, pretrained, tmp_path, monkeypatch
+    short, pretrained, tmp_path, interrupt
 ):
     whole = pretrain(replace(short, from_model=pretrained))
     second = replace(short, from_model=pretrained, out=tmp_path / "second")
-    step = Workspace.train
-
-    def interrupted(self, model, losses, source, total):
-        def once(batch):
-            if not stopped:
-                stopped.append(1)
-                signal.raise_signal(signal.SIGTERM)
-            return losses(batch)
-
-        return step(self, model, once, source, total)
-
-    stopped: list[int] = []
-    monkeypatch.setattr(Workspace, "train", interrupted)
+    interrupt(1)
     with pytest.raises(TrainingError, match="SIGTERM"):
         pretrain(second)
     pretrain(second)

@@ -14,12 +14,49 @@ from albatross.errors import ConfigError
 from albatross.settings.settings import MODEL, OUT, Settings
 
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
+_FROM = tyro.conf.arg(aliases=("--from",))
+_STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: none)")
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """What the verbs that train share."""
+
+    optimizer: Literal["adamw", "stable-adamw", "lamb", "lamb-google", "muon"] = "adamw"
+    """`lamb` for large batches; `lamb-google` has Google's numerics, without bias correction;
+    `stable-adamw` clips its steps; `muon` moves the layers' matrices along orthogonal ones."""
+    schedule: Literal["linear", "wsd", "cosine"] = "linear"
+    """After its rise the rate falls to 0 at once, or (`wsd`) stays and falls at the end."""
+    decay: float = 0.2
+    """Share of the run in which the rate of `wsd` falls."""
+    weight_decay: float = 0.01
+    """Decay of weights, not of biases and norms."""
+    clip_norm: float = 1.0
+    """Largest gradient norm."""
+    ema: float = 0.0
+    """Keep a running average of the weights with this decay, such as 0.999; 0 keeps none."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """In which products are computed; weights, norms and losses stay in float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; `auto` takes a GPU if torch sees one."""
+    seed: int = 0
+    """Of every random draw."""
+    threads: int | None = None
+    """Processor threads; all cores when not given."""
+    tensorboard: Path | None = None
+    """A folder for TensorBoard's files."""
+    save_minutes: float = 5.0
+    """Minutes between saved states."""
+    recipe: Path | None = None
+    """A TOML file with these settings; options given beside it win."""
+
+
 @dataclass(frozen=True)
-class PretrainSettings(Settings):
+class PretrainSettings(TrainingSettings):
     """Pre-train an ALBERT or a BERT on shards; once stopped, the same command goes on.
+
+    Several processes: torchrun --nproc-per-node 8 -m albatross pretrain ...
 
     Example:
       albatross pretrain runs/shards runs/pretrained --variant albatross-tiny --steps 1000
@@ -31,54 +68,69 @@ class PretrainSettings(Settings):
     """The model folder to write."""
     variant: str = "albatross-mini"
     """One of the table that `albatross info` prints."""
-    from_model: Path | None = None
+    from_model: Annotated[Path | None, _FROM] = None
     """Go on from this model folder or hub name instead of a new variant; the shards must be of its
     tokenizer."""
-    steps: int = 10_000
-    """Optimizer steps."""
+    steps: int | None = None
+    """Length of the run in optimizer steps; 10,000 when no other length is given."""
+    tokens: int | None = None
+    """Length of the run in tokens, instead of steps."""
+    budget: str | None = None
+    """Length of the run in time, such as 45m: the rate reaches 0 when it is up."""
     batch_tokens: int = 8_192
-    """Tokens of a step, all sequences together."""
+    """Tokens of a step, all sequences and processes together."""
+    batch_start: float = 0.125
+    """With --batch-warmup: share of `--batch-tokens` that the first step has."""
+    batch_warmup: float = 0.0
+    """Share of the run in which steps grow to `--batch-tokens`."""
+    micro_tokens: int = 16_384
+    """Tokens that go through the model at once; larger steps add up their gradients."""
     max_length: int = 128
     """Tokens of a sample, specials included."""
-    objective: Literal["sop", "nsp", "none"] = "sop"
-    """Beside masked words: sentence order, BERT's next sentence, or nothing."""
+    length_stages: Annotated[tuple[str, ...], _STAGES] = ()
+    """Shorter samples first: 64:0.9 is 64 tokens until 0.9 of the run, `--max-length` after."""
+    depth_stages: Annotated[tuple[str, ...], _STAGES] = ()
+    """Fewer layers first: 4:0.5 is 4 until half of the run, all after."""
+    random_depth: int | None = None
+    """Draw the layers of every step from this many to all, for inference at any depth."""
+    objective: Literal["sop", "nsp", "none", "rtd"] = "sop"
+    """Beside masked words: sentence order, BERT's next sentence, or nothing; `rtd` detects what a
+    small generator replaced (ELECTRA), beside sentence order."""
     masking_rate: float = 0.15
     """Share of tokens to predict."""
     max_ngram: int = 3
     """Longest run of whole words masked together."""
+    max_predictions: int | None = None
+    """Most tokens predicted in a sample; none when not given (Google's code: 20)."""
     position_start: Literal["normal", "sinusoidal"] = "normal"
     """How the learned position table starts: at random, as published, or as sines and cosines."""
     short_fraction: float = 0.1
     """Share of samples cut at a random shorter length."""
+    replay: Path | None = None
+    """Shards of older text that is mixed in, against forgetting."""
+    replay_share: float = 0.1
+    """With --replay: share of the samples that are older text."""
     learning_rate: float = 1e-3
     """Peak learning rate; with LAMB the share of its own norm that a tensor moves by."""
-    optimizer: Literal["adamw", "lamb", "lamb-google"] = "adamw"
-    """`lamb` for large batches; `lamb-google` has Google's numerics, without bias correction."""
-    schedule: Literal["linear", "wsd"] = "linear"
-    """After its rise the rate falls to 0 at once, or (`wsd`) stays and falls at the end."""
     warmup: float = 0.06
-    """Share of the steps in which the rate rises."""
-    decay: float = 0.2
-    """Share of the steps in which the rate of `wsd` falls."""
-    weight_decay: float = 0.01
-    """Decay of weights, not of biases and norms."""
+    """Share of the run in which the rate rises."""
     beta2: float = 0.98
     """Decay of the optimizer's second moment."""
-    clip_norm: float = 1.0
-    """Largest gradient norm."""
+    spike_factor: float = 10.0
+    """Skip a step whose gradient norm is above so many medians of those before; 0 skips none."""
     activation_checkpointing: bool = False
     """Compute activations twice to keep fewer: less memory, a third more time."""
-    seed: int = 0
-    """Of every random draw."""
-    threads: int | None = None
-    """Processor threads; all cores when not given."""
-    save_minutes: float = 5.0
-    """Minutes between saved states."""
-    recipe: Path | None = None
-    """A TOML file with these settings; options given beside it win."""
+    compile: bool = False
+    """Compile the shared layer: a minute at the start, then faster steps."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Of several processes, each holds all weights, or (FSDP2) a part of them."""
+    evaluations: int = 10
+    """Measurements on held-out text during the run; one more at its end."""
+    dry_run: bool = False
+    """Say what the run would do, plot its schedules, and stop."""
 
     def __post_init__(self) -> None:
-        """Look the variant up."""
+        """Look the variant up, and check what does not go together."""
         super().__post_init__()
         variant(self.variant)
         if self.from_model is not None and self.position_start != "normal":
@@ -86,10 +138,17 @@ class PretrainSettings(Settings):
                 "`--position-start` is for new models; one that goes on keeps its positions."
                 f" Received: {self.position_start} with --from-model. Leave one out."
             )
+        lengths = {"steps": self.steps, "tokens": self.tokens, "budget": self.budget}
+        given = [f"--{name} {value}" for name, value in lengths.items() if value is not None]
+        if len(given) > 1:
+            raise ConfigError(
+                "A run has one length: `--steps`, `--tokens` or `--budget`. Received:"
+                f" {' '.join(given)}. Leave all but one out."
+            )
 
 
 @dataclass(frozen=True)
-class FinetuneSettings(Settings):
+class FinetuneSettings(TrainingSettings):
     """Fine-tune a model on labelled records.
 
     Example:
@@ -121,29 +180,11 @@ class FinetuneSettings(Settings):
     """Tokens of a sequence, specials included; longer texts are cut into windows."""
     learning_rate: float = 1e-4
     """Peak learning rate; 1e-5 to 3e-5 for the published sizes."""
-    optimizer: Literal["adamw", "lamb", "lamb-google"] = "adamw"
-    """`lamb` for large batches; `lamb-google` has Google's numerics, without bias correction."""
-    schedule: Literal["linear", "wsd"] = "linear"
-    """After its rise the rate falls to 0 at once, or (`wsd`) stays and falls at the end."""
     warmup: float = 0.1
-    """Share of the steps in which the rate rises."""
-    decay: float = 0.2
-    """Share of the steps in which the rate of `wsd` falls."""
-    weight_decay: float = 0.01
-    """Decay of weights, not of biases and norms."""
-    dropout: float | None = None
-    """Dropout of hidden rows and attention; the model's own when not given."""
+    """Share of the run in which the rate rises."""
     beta2: float = 0.999
     """Decay of the optimizer's second moment."""
-    clip_norm: float = 1.0
-    """Largest gradient norm."""
+    dropout: float | None = None
+    """Dropout of hidden rows and attention; the model's own when not given."""
     from_scratch: bool = False
     """Start from random weights, to see what pre-training gave."""
-    seed: int = 0
-    """Of every random draw."""
-    threads: int | None = None
-    """Processor threads; all cores when not given."""
-    save_minutes: float = 5.0
-    """Minutes between saved states."""
-    recipe: Path | None = None
-    """A TOML file with these settings; options given beside it win."""

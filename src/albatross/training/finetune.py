@@ -9,24 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import CONFIG, read_config, weight_files
 from albatross.config import AlbertConfig
-from albatross.data.packing import Example, IntArray, PackedBatch, pack
+from albatross.data.packing import Example, IntArray, pack
 from albatross.data.records import TextRecord, read_text_records
+from albatross.data.sampling import Position, StepBatch
 from albatross.engine.open import open_tokenizer
 from albatross.engine.torch_engine import TorchEngine
+from albatross.errors import ConfigError
 from albatross.evaluation import score_records
-from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import AlbertWithHeads
-from albatross.modeling.packed import PackedInputs
 from albatross.report import file_digest
 from albatross.rng import stream
 from albatross.settings.training import FinetuneSettings
 from albatross.tasks.classification import ClassificationTask
-from albatross.training.trainer import Losses, Position
+from albatross.training.distributed import World, joined
+from albatross.training.heap import tune_heap
+from albatross.training.objectives import HeadLosses
+from albatross.training.schedules import Extent
+from albatross.training.trainer import Optimization
 from albatross.training.workspace import Workspace, check_length, check_place, set_threads
 
 # Tokens computed together when the finished model is scored.
@@ -46,7 +49,12 @@ class ExampleBatches:
         """Batches of an epoch, the last one smaller."""
         return math.ceil(len(self._examples) / self._size)
 
-    def batch(self, position: Position) -> tuple[PackedBatch, Position]:
+    @property
+    def start(self) -> Position:
+        """The first epoch's first example."""
+        return (0, 0)
+
+    def step(self, position: Position, fraction: float) -> StepBatch:
         """Return the batch at (epoch, index), and where the next one starts."""
         epoch, index = position
         if self._order_of is None or self._order_of[0] != epoch:
@@ -55,7 +63,8 @@ class ExampleBatches:
         chosen = self._order_of[1][index : index + self._size]
         following = index + len(chosen)
         after = (epoch, following) if following < len(self._examples) else (epoch + 1, 0)
-        return pack([self._examples[i] for i in chosen]), after
+        batch = pack([self._examples[i] for i in chosen])
+        return StepBatch([batch], after, len(batch.input_ids), batch.num_sequences)
 
 
 def finetune(settings: FinetuneSettings) -> Path:
@@ -66,9 +75,21 @@ def finetune(settings: FinetuneSettings) -> Path:
         DataError: the records cannot be used.
         ConfigError: sequences longer than the model's positions, or an interrupted run of other
             settings in the output's place.
-        TrainingError: the run was interrupted (its state is saved) or its loss is no number.
+        TrainingError: the run was interrupted (its state is saved) or has diverged.
     """
     set_threads(settings.threads)
+    tune_heap("speed")
+    with joined(settings.device) as world:
+        return _finetune(settings, world)
+
+
+def _finetune(settings: FinetuneSettings, world: World) -> Path:
+    """Fine-tune in this process."""
+    if world.size > 1:
+        raise ConfigError(
+            "Fine-tuning runs in one process. Received: a group of"
+            f" {world.size}. Start it without torchrun."
+        )
     source = find_model(settings.model)
     check_place(settings.out, [source])
     config = _with_dropout(read_config(source), settings.dropout)
@@ -86,28 +107,37 @@ def finetune(settings: FinetuneSettings) -> Path:
     task.expected(dev)
     model = _model(source, config, settings, task)
     data = _data_record(source, settings, len(records))
-    workspace = Workspace("finetune", settings, data, tokenizer, _label_keys(task), [task])
-
-    def losses(batch: PackedBatch) -> Losses:
-        return head_losses(model, batch)
-
+    workspace = Workspace(
+        "finetune", settings, data, tokenizer, _label_keys(task), [task], world=world
+    )
     examples = [example for record in records for example in task.features(record)]
     batches = ExampleBatches(examples, settings.batch_size, settings.seed)
-    total_steps = max(1, round(batches.steps_per_epoch * settings.epochs))
-    trainer = workspace.train(model, losses, batches, total_steps)
-    metrics = score_records(TorchEngine(model), task, dev, _SCORING_TOKENS) if dev else {}
+    optimization = _optimization(settings, batches.steps_per_epoch)
+    trainer = workspace.train(HeadLosses(model), batches, optimization)
+    metrics: dict[str, float] = {}
+    if dev:
+        with trainer.averages.in_place():
+            metrics = score_records(TorchEngine(model), task, dev, _SCORING_TOKENS)
     return workspace.finish(trainer, metrics)
 
 
-def head_losses(model: AlbertWithHeads, batch: PackedBatch) -> Losses:
-    """Return the loss of every head that the batch has labels for, and their sum."""
-    outputs = model(PackedInputs.from_batch(batch))
-    losses = {
-        f"{name}_loss": cross_entropy(logits, torch.from_numpy(batch.labels[name]))
-        for name, logits in outputs.items()
-        if name in batch.labels
-    }
-    return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+def _optimization(settings: FinetuneSettings, steps_per_epoch: int) -> Optimization:
+    """Return how the run learns."""
+    return Optimization(
+        extent=Extent(steps=max(1, round(steps_per_epoch * settings.epochs))),
+        learning_rate=settings.learning_rate,
+        warmup=settings.warmup,
+        weight_decay=settings.weight_decay,
+        beta2=settings.beta2,
+        clip_norm=settings.clip_norm,
+        seed=settings.seed,
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
+        decay=settings.decay,
+        precision=settings.precision,
+        ema=settings.ema,
+        save_every_seconds=settings.save_minutes * 60,
+    )
 
 
 def limit_records(records: Sequence[TextRecord], limit: int | None, seed: int) -> list[TextRecord]:

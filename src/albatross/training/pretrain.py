@@ -3,236 +3,307 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, read_weights, weight_files
-from albatross.config import variant
+from albatross.config import AlbertConfig, variant
 from albatross.data.masking import MaskingRule, PieceTable
-from albatross.data.packing import IGNORED_LABEL, Example, PackedBatch, pack
+from albatross.data.masking_rate import MaskingFigures, effective_masking
+from albatross.data.sampling import PretrainingBatches, parse_stages
 from albatross.data.segments import SampleRule, SampleSource
 from albatross.data.shards import INDEX, Shard, ShardFolder
 from albatross.errors import ConfigError
 from albatross.modeling.embeddings import sinusoidal_positions
-from albatross.modeling.heads import cross_entropy
 from albatross.modeling.model import AlbertForPreTraining
-from albatross.modeling.packed import PackedInputs
+from albatross.modeling.replaced_tokens import ReplacedTokenDetector
 from albatross.report import file_digest
 from albatross.settings.training import PretrainSettings
-from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
-from albatross.training.trainer import Losses, Position
+from albatross.tokenizer.folder import open_tokenizer
+from albatross.training.depths import DepthPlan
+from albatross.training.distributed import World, joined
+from albatross.training.heap import tune_heap
+from albatross.training.held_out import HeldOutText, frequency_bands
+from albatross.training.objectives import MaskedWords, Objective, ReplacedTokens
+from albatross.training.plan import show_plan
+from albatross.training.schedules import Extent, parse_budget
+from albatross.training.speed import Speedometer
+from albatross.training.trainer import Optimization, Trainer
 from albatross.training.workspace import Workspace, check_length, check_place, set_threads
 
-# Held-out batches that the final figures are measured on: enough for the third digit of the loss.
-_EVALUATION_BATCHES = 40
-
-
-class PretrainingBatches:
-    """Packed batches of samples up to a token budget, at any position."""
-
-    def __init__(self, source: SampleSource, batch_tokens: int) -> None:
-        """Keep where samples come from."""
-        self._source, self._budget = source, batch_tokens
-
-    def batch(self, position: Position) -> tuple[PackedBatch, Position]:
-        """Return the batch that starts at (epoch, index), and where the next one starts."""
-        epoch, index = position
-        examples: list[Example] = []
-        total = 0
-        while True:
-            if index == len(self._source.plan(epoch)):
-                epoch, index = epoch + 1, 0
-            example = self._source.sample(epoch, index)
-            if examples and total + len(example.input_ids) > self._budget:
-                return pack(examples), (epoch, index)
-            examples.append(example)
-            total += len(example.input_ids)
-            index += 1
+DEFAULT_STEPS = 10_000
+# Text that figures are measured on, at once and in all: enough for the second digit of the loss.
+_EVALUATION_BATCH, _EVALUATION_TOKENS = 8_192, 98_304
 
 
 def pretrain(settings: PretrainSettings) -> Path:
     """Pre-train a variant, or go on from a model, on shards and write a model folder.
 
+    Returns:
+        The folder; with `dry_run` the page with the plan, and nothing is trained.
+
     Raises:
         FolderError: no shard folder, no such model, or the output's place is taken.
         ConfigError: samples longer than the model's positions, shards of another tokenizer than its
             own, or an interrupted run of other settings in the output's place.
-        TrainingError: the run was interrupted (its state is saved) or its loss is no number.
+        DataError: the text is too little for a sample.
+        TrainingError: the run was interrupted (its state is saved) or has diverged.
     """
     set_threads(settings.threads)
-    start = None if settings.from_model is None else find_model(settings.from_model)
-    check_place(settings.out, [settings.shards, *([start] if start else [])])
-    check_length(settings.max_length, read_config(start) if start else variant(settings.variant))
-    shards = ShardFolder(settings.shards)
-    tokenizer = open_tokenizer(settings.shards)
-    if start is None:
-        model = _model(settings, tokenizer.vocab_size)
-    else:
-        model = _started(start, tokenizer, settings)
-    model.activation_checkpointing(settings.activation_checkpointing)
-    workspace = Workspace(
-        "pretrain",
-        settings,
-        _data_record(shards, tokenizer, start),
-        tokenizer,
-        {"architectures": ["AlbertForPreTraining"]},
-    )
-
-    def losses(batch: PackedBatch) -> Losses:
-        return pretraining_losses(model, batch)
-
-    if shards.held_out:  # too little text for a sample is refused before training, not after
-        _source(shards.held_out, tokenizer, settings).plan(0)
-    source = _source(shards.train, tokenizer, settings)
-    batches = PretrainingBatches(source, settings.batch_tokens)
-    trainer = workspace.train(model, losses, batches, settings.steps)
-    metrics = evaluate_pretraining(model, shards.held_out, tokenizer, settings)
-    return workspace.finish(trainer, metrics)
+    tune_heap("memory" if settings.activation_checkpointing else "speed")
+    with joined(settings.device) as world:
+        return _Run(settings, world).run()
 
 
-def pretraining_losses(model: AlbertForPreTraining, batch: PackedBatch) -> Losses:
-    """Return the losses of a packed batch; only masked positions pass the vocabulary-wide head."""
-    inputs = PackedInputs.from_batch(batch)
-    rows = model.albert.encode(inputs)
-    labels = torch.from_numpy(batch.labels["labels"])
-    masked = (labels != IGNORED_LABEL).nonzero().squeeze(1)
-    words = cross_entropy(model.predict_words(rows[masked]), labels[masked])
-    order = torch.from_numpy(batch.labels["sentence_order_label"])
-    if not (order != IGNORED_LABEL).any():
-        return {"loss": words, "masked_lm_loss": words}
-    order_loss = cross_entropy(model.sop_classifier(model.albert.pool(rows, inputs.layout)), order)
-    total = words + order_loss
-    return {"loss": total, "masked_lm_loss": words, "sentence_order_loss": order_loss}
+class _Run:
+    """Everything that a run is put together from."""
 
-
-@torch.no_grad()
-def evaluate_pretraining(
-    model: AlbertForPreTraining,
-    shards: list[Shard],
-    tokenizer: AnyTokenizer,
-    settings: PretrainSettings,
-) -> dict[str, float]:
-    """Measure masked-LM loss and both accuracies on held-out shards, if there are any."""
-    if not shards:
-        return {}
-    model.eval()
-    sums = np.zeros(5)
-    for batch in _evaluation_batches(_source(shards, tokenizer, settings), settings.batch_tokens):
-        inputs = PackedInputs.from_batch(batch)
-        rows = model.albert.encode(inputs)
-        labels = torch.from_numpy(batch.labels["labels"])
-        masked = (labels != IGNORED_LABEL).nonzero().squeeze(1)
-        logits = model.predict_words(rows[masked])
-        order_logits = model.sop_classifier(model.albert.pool(rows, inputs.layout))
-        order = torch.from_numpy(batch.labels["sentence_order_label"])
-        known = order != IGNORED_LABEL
-        sums += [
-            float(cross_entropy(logits, labels[masked])) * len(masked),
-            _hits(logits, labels[masked]),
-            len(masked),
-            _hits(order_logits[known], order[known]),
-            int(known.sum()),
-        ]
-    loss, word_hits, words, order_hits, orders = sums.tolist()
-    metrics = {"masked_lm_loss": loss / words, "masked_lm_accuracy": word_hits / words}
-    if orders:
-        metrics["sentence_order_accuracy"] = order_hits / orders
-    return metrics
-
-
-def _started(
-    folder: Path, tokenizer: AnyTokenizer, settings: PretrainSettings
-) -> AlbertForPreTraining:
-    """Open the model to go on from; heads that it lacks start anew, and are named.
-
-    Raises:
-        ConfigError: the shards were made with another tokenizer.
-    """
-    own = open_tokenizer(folder)
-    if own.sha256 != tokenizer.sha256:
-        raise ConfigError(
-            "A model goes on with text cut by its own tokenizer. Received: shards of"
-            f" {tokenizer!r} for {own!r}. Run `albatross build-shards` with --tokenizer"
-            f" {str(folder)!r}."
+    def __init__(self, settings: PretrainSettings, world: World) -> None:
+        """Open shards and models, and refuse what does not go together before anything is long."""
+        self.settings, self.world = settings, world
+        self.start = None if settings.from_model is None else find_model(settings.from_model)
+        sources = [settings.shards, self.start, settings.replay]
+        check_place(settings.out, [source for source in sources if source is not None])
+        self.shards = ShardFolder(settings.shards, verify=world.is_first)
+        self.tokenizer = open_tokenizer(settings.shards)
+        self.replay = self._replayed()
+        self.config = self._config()
+        check_length(settings.max_length, self.config)
+        self.depths = DepthPlan(
+            self.config,
+            stages=parse_stages(settings.depth_stages),
+            least=settings.random_depth,
+            seed=settings.seed,
         )
-    names = read_weights(folder)
-    parts = ("albert.pooler", "predictions", "sop_classifier")
-    anew = [part for part in parts if not any(name.startswith(f"{part}.") for name in names)]
-    if anew:
-        print(f"Starting anew: {', '.join(anew)}, which the model lacks.", file=sys.stderr)
-    return AlbertForPreTraining.from_pretrained(folder, initialize=anew, seed=settings.seed)
+        self.batches = self._batches()
 
+    def run(self) -> Path:
+        """Train, measure, and write the folder; or only say what would be done."""
+        settings, optimization = self.settings, self._optimization()
+        if self.shards.held_out:  # too little text is refused before training, not after
+            self.source(self.shards.held_out, settings.max_length).plan(0)
+        if settings.dry_run:
+            return self._plan(optimization)
+        workspace = Workspace(
+            "pretrain",
+            settings,
+            self._data_record(),
+            self.tokenizer,
+            {"architectures": ["AlbertForPreTraining"]},
+            world=self.world,
+            left_out=("predictions.",) if settings.objective == "rtd" else (),
+        )
+        workspace.say(f"Masking: {self._masking()}.")
+        trainer = workspace.train(
+            self.objective(),
+            self.batches,
+            optimization,
+            evaluate=self._evaluation(),
+        )
+        return workspace.finish(trainer, trainer.measure())
 
-def _model(settings: PretrainSettings, vocab_size: int) -> AlbertForPreTraining:
-    """Make the variant with random weights and, if asked for, waves for positions."""
-    config = variant(settings.variant, vocab_size=vocab_size)
-    model = AlbertForPreTraining(config, seed=settings.seed)
-    if settings.position_start == "sinusoidal":
-        table = model.albert.embeddings.position_embeddings.weight
-        waves = sinusoidal_positions(config.max_position_embeddings, config.embedding_size)
-        # The waves' variance is one half: as strong as the random start would be.
-        table.data.copy_(waves * config.initializer_range * 2**0.5)
-    return model
+    def objective(self) -> Objective:
+        """Make the model, or open the one to go on from, with what it is trained for."""
+        settings = self.settings
+        model = self._new_model() if self.start is None else self._started(self.start)
+        model.activation_checkpointing(settings.activation_checkpointing)
+        model.compile_layer(settings.compile)
+        pairs = settings.objective != "none"
+        if settings.objective == "rtd":
+            return ReplacedTokens(ReplacedTokenDetector(model, seed=settings.seed), pairs=pairs)
+        return MaskedWords(model, pairs=pairs)
 
+    def source(
+        self, shards: Sequence[Shard], length: int, *, held_out: bool = True
+    ) -> SampleSource:
+        """Return the samples of shards: for training by the settings' masking, else the paper's."""
+        settings, tokenizer = self.settings, self.tokenizer
+        masking = MaskingRule()
+        if not held_out:
+            masking = MaskingRule(
+                rate=settings.masking_rate,
+                max_ngram=settings.max_ngram,
+                max_predictions=settings.max_predictions,
+            )
+        rule = SampleRule(
+            max_length=length,
+            short_fraction=settings.short_fraction,
+            objective="sop" if settings.objective == "rtd" else settings.objective,
+            masking=masking,
+            seed=settings.seed,
+        )
+        table = PieceTable.from_tokenizer(tokenizer)
+        return SampleSource(shards, table, rule, tokenizer.cls_id, tokenizer.sep_id)
 
-def _data_record(
-    shards: ShardFolder, tokenizer: AnyTokenizer, start: Path | None
-) -> dict[str, Any]:
-    """Return what `run.json` says of the data; the index holds the checksums of all shards."""
-    parts = {"train": shards.train, "held_out": shards.held_out}
-    counts = {
-        name: {
-            "shards": len(part),
-            "documents": sum(len(shard.documents) - 1 for shard in part),
-            "tokens": sum(len(shard.tokens) for shard in part),
+    def _plan(self, optimization: Optimization) -> Path:
+        """Say what the run would do, and return the page with its schedules."""
+        settings = self.settings
+        return show_plan(
+            settings,
+            self.config,
+            self.batches,
+            optimization,
+            self.objective().to(self.world.device),
+            train_tokens=self.shards.num_tokens,
+            masking=self._masking(),
+        )
+
+    def _masking(self) -> MaskingFigures:
+        """Measure how much of the text is predicted."""
+        source = self.source(self.shards.train, self.settings.max_length, held_out=False)
+        return effective_masking(source)
+
+    # === Parts ===
+
+    def _config(self) -> AlbertConfig:
+        """Return the model's shape."""
+        if self.start is not None:
+            return read_config(self.start)
+        return variant(self.settings.variant, vocab_size=self.tokenizer.vocab_size)
+
+    def _replayed(self) -> ShardFolder | None:
+        """Open the old text.
+
+        Raises:
+            ConfigError: it was cut by another tokenizer.
+        """
+        if self.settings.replay is None:
+            return None
+        if open_tokenizer(self.settings.replay).sha256 != self.tokenizer.sha256:
+            raise ConfigError(
+                "`--replay` needs shards cut by the same tokenizer as the new ones. Received:"
+                f" {str(self.settings.replay)!r}. Run `albatross build-shards` with --tokenizer"
+                f" {str(self.settings.shards)!r}."
+            )
+        return ShardFolder(self.settings.replay, verify=self.world.is_first)
+
+    def _batches(self) -> PretrainingBatches:
+        """Return the steps of the run.
+
+        Raises:
+            ConfigError: so few tokens that a process would have none.
+        """
+        settings, world = self.settings, self.world
+        start = settings.batch_start if settings.batch_warmup else 1.0
+        if settings.batch_tokens * start < world.size * settings.max_length and world.size > 1:
+            raise ConfigError(
+                "Every step needs a sample for each process. Received: steps from"
+                f" {settings.batch_tokens * start:,.0f} tokens for {world.size} processes with"
+                f" samples of {settings.max_length}. Raise `--batch-tokens`."
+            )
+        folders = [self.shards, *([self.replay] if self.replay else [])]
+        return PretrainingBatches(
+            lambda length: [self.source(f.train, length, held_out=False) for f in folders],
+            batch_tokens=settings.batch_tokens,
+            max_length=settings.max_length,
+            length_stages=parse_stages(settings.length_stages),
+            micro_tokens=settings.micro_tokens,
+            batch_start=start,
+            batch_warmup=settings.batch_warmup,
+            replay_share=settings.replay_share if self.replay else 0.0,
+            rank=world.rank,
+            world=world.size,
+        )
+
+    def _optimization(self) -> Optimization:
+        """Return how the run learns."""
+        settings = self.settings
+        budget = None if settings.budget is None else parse_budget(settings.budget)
+        has_length = settings.tokens is not None or budget is not None
+        steps = settings.steps or (None if has_length else DEFAULT_STEPS)
+        return Optimization(
+            extent=Extent(steps=steps, tokens=settings.tokens, seconds=budget),
+            learning_rate=settings.learning_rate,
+            warmup=settings.warmup,
+            weight_decay=settings.weight_decay,
+            beta2=settings.beta2,
+            clip_norm=settings.clip_norm,
+            seed=settings.seed,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
+            decay=settings.decay,
+            precision=settings.precision,
+            parallel=settings.parallel,
+            ema=settings.ema,
+            spike_factor=settings.spike_factor,
+            evaluations=settings.evaluations,
+            save_every_seconds=settings.save_minutes * 60,
+            depths_at=self.depths,
+        )
+
+    def _evaluation(self) -> Callable[[Trainer], Mapping[str, float]]:
+        """Return what measures the model on held-out text, if there is any."""
+        if not self.shards.held_out:
+            return lambda trainer: {}
+        held_out = HeldOutText(
+            self.source(self.shards.held_out, self.settings.max_length),
+            frequency_bands(self.shards.train, self.tokenizer.vocab_size),
+            batch_tokens=min(_EVALUATION_BATCH, self.settings.micro_tokens),
+            most_tokens=_EVALUATION_TOKENS,
+        )
+        speedometer = Speedometer(
+            self.config,
+            length=self.settings.max_length,
+            masking_rate=self.settings.masking_rate,
+        )
+
+        def evaluate(trainer: Trainer) -> dict[str, float]:
+            figures = held_out.measure(trainer.objective, trainer.world)
+            return {**figures, **speedometer.figures(trainer)}
+
+        return evaluate
+
+    def _started(self, folder: Path) -> AlbertForPreTraining:
+        """Open the model to go on from; heads that it lacks start anew, and are named.
+
+        Raises:
+            ConfigError: the shards were made with another tokenizer.
+        """
+        own = open_tokenizer(folder)
+        if own.sha256 != self.tokenizer.sha256:
+            raise ConfigError(
+                "A model goes on with text cut by its own tokenizer. Received: shards of"
+                f" {self.tokenizer!r} for {own!r}. Run `albatross build-shards` with --tokenizer"
+                f" {str(folder)!r}."
+            )
+        names = read_weights(folder)
+        parts = ("albert.pooler", "predictions", "sop_classifier")
+        anew = [part for part in parts if not any(name.startswith(f"{part}.") for name in names)]
+        if anew and self.world.is_first:
+            print(f"Starting anew: {', '.join(anew)}, which the model lacks.", file=sys.stderr)
+        return AlbertForPreTraining.from_pretrained(
+            folder, initialize=anew, seed=self.settings.seed
+        )
+
+    def _new_model(self) -> AlbertForPreTraining:
+        """Make the variant with random weights and, if asked for, waves for positions."""
+        config = self.config
+        model = AlbertForPreTraining(config, seed=self.settings.seed)
+        if self.settings.position_start == "sinusoidal":
+            table = model.albert.embeddings.position_embeddings.weight
+            waves = sinusoidal_positions(config.max_position_embeddings, config.embedding_size)
+            # The waves' variance is one half: as strong as the random start would be.
+            table.data.copy_(waves * config.initializer_range * 2**0.5)
+        return model
+
+    def _data_record(self) -> dict[str, Any]:
+        """Return what `run.json` says of the data; an index holds the checksums of its shards."""
+        parts = {"train": self.shards.train, "held_out": self.shards.held_out}
+        record: dict[str, Any] = {
+            "shards": file_digest(self.shards.folder / INDEX),
+            **{
+                name: {
+                    "shards": len(part),
+                    "documents": sum(len(shard.documents) - 1 for shard in part),
+                    "tokens": sum(len(shard.tokens) for shard in part),
+                }
+                for name, part in parts.items()
+            },
         }
-        for name, part in parts.items()
-    }
-    index = file_digest(shards.folder / INDEX)
-    model = {"model": [file_digest(path) for path in weight_files(start)]} if start else {}
-    return {"shards": index, **counts, **model, "tokenizer_sha256": tokenizer.sha256}
-
-
-def _evaluation_batches(source: SampleSource, batch_tokens: int) -> Iterator[PackedBatch]:
-    """Yield batches of one pass over the held-out samples, or as many as suffice."""
-    batches, position = PretrainingBatches(source, batch_tokens), (0, 0)
-    for _ in range(_EVALUATION_BATCHES):
-        batch, position = batches.batch(position)
-        yield batch
-        if position[0] > 0:
-            return
-
-
-def _hits(logits: Tensor, labels: Tensor) -> int:
-    """Count the rows whose greatest logit is the label's."""
-    return int((logits.argmax(-1) == labels).sum())
-
-
-def _source(
-    shards: list[Shard], tokenizer: AnyTokenizer, settings: PretrainSettings
-) -> SampleSource:
-    """Return the samples of shards by the settings' rules."""
-    specials = (
-        tokenizer.pad_id,
-        tokenizer.unk_id,
-        tokenizer.cls_id,
-        tokenizer.sep_id,
-        tokenizer.mask_id,
-    )
-    rule = SampleRule(
-        max_length=settings.max_length,
-        short_fraction=settings.short_fraction,
-        objective=settings.objective,
-        masking=MaskingRule(rate=settings.masking_rate, max_ngram=settings.max_ngram),
-        seed=settings.seed,
-    )
-    table = PieceTable.from_pieces(
-        tokenizer.pieces, tokenizer.starts_word, specials, tokenizer.mask_id
-    )
-    return SampleSource(shards, table, rule, tokenizer.cls_id, tokenizer.sep_id)
+        if self.replay is not None:
+            record["replay"] = file_digest(self.replay.folder / INDEX)
+        if self.start is not None:
+            record["model"] = [file_digest(path) for path in weight_files(self.start)]
+        return {**record, "tokenizer_sha256": self.tokenizer.sha256}

@@ -1,68 +1,61 @@
-"""The one training loop: batches in, steps, log, checkpoints, exact resume; no text, no task.
+"""The one training loop: steps, log, evaluations, checkpoints, exact resume; no text, no task.
 
-A run is a function of its settings: batches come from a position that is saved with the weights,
-and dropout draws from a stream of (seed, step). A run that was stopped and started again ends with
-the same bits as one that was not.
+A run is a function of its settings. What a step learns from follows from a position and from the
+fraction of the run that is done, and all that is random from (seed, step); both are saved with the
+weights. So a run that was killed and started again ends with the same bits as one that was not.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
-from albatross.data.packing import PackedBatch
+from albatross.data.sampling import Position, StepBatch
 from albatross.errors import FolderError, TrainingError
 from albatross.progress import Progress
-from albatross.report import file_digest
-from albatross.rng import stream
-from albatross.training.lamb import Lamb
-from albatross.training.schedules import Schedule, schedule_factor
+from albatross.training.averages import WeightAverages
+from albatross.training.distributed import Parallel, World, gathered, spread, whole
+from albatross.training.gradients import Gradients, Precision
+from albatross.training.objectives import Objective
+from albatross.training.optimizers import OptimizerName, make_optimizers
+from albatross.training.run_log import RunLog
+from albatross.training.schedules import Extent, Schedule, schedule_factor
 
-STATE_TENSORS, STATE = "optimizer.safetensors", "state.json"
-# Whatever reading a damaged state, or that of another model, raises.
-_STATE_ERRORS = (
-    AttributeError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-)
-Position = tuple[int, int]
-"""Where in the data a run is: (epoch, index)."""
-OptimizerName = Literal["adamw", "lamb", "lamb-google"]
-Losses = dict[str, Tensor]
-"""Named losses of a batch; the one called `loss` is trained on."""
+# A spike is told from the median of so many steps before it, once there are enough of them.
+_NORMS, _ENOUGH_NORMS = 100, 20
+# More in a row than a bad stretch of text explains: the run has diverged.
+_MOST_SKIPPED = 100
+_REASONS = ("", "not a number", "spike")
 
 
-class BatchSource(Protocol):
-    """Gives the batch at a position, and the position after it."""
+class StepSource(Protocol):
+    """Gives what a step learns from."""
 
-    def batch(self, position: Position) -> tuple[PackedBatch, Position]:
-        """Return the batch that starts here and where the next one starts."""
+    @property
+    def start(self) -> Position:
+        """Where the first step starts."""
+        ...
+
+    def step(self, position: Position, fraction: float) -> StepBatch:
+        """Return the step that starts at a position when a fraction of the run is done."""
         ...
 
 
 @dataclass(frozen=True)
 class Optimization:
-    """How a run learns."""
+    """How a run learns; the settings of the verbs explain the fields."""
 
-    total_steps: int
+    extent: Extent
     learning_rate: float
-    warmup_steps: int
+    warmup: float
     weight_decay: float
     beta2: float
     clip_norm: float
@@ -70,7 +63,14 @@ class Optimization:
     optimizer: OptimizerName = "adamw"
     schedule: Schedule = "linear"
     decay: float = 0.2
+    precision: Precision = "float32"
+    parallel: Parallel = "ddp"
+    ema: float = 0.0
+    spike_factor: float = 0.0
+    evaluations: int = 0
     save_every_seconds: float = 300.0
+    depths_at: Callable[[int, float], tuple[int, ...] | None] = lambda step, fraction: None
+    """The flat depth indices that a step applies; None for all."""
 
 
 @dataclass
@@ -78,165 +78,257 @@ class Progression:
     """How far a run is; saved with the weights."""
 
     step: int = 0
-    position: Position = (0, 0)
+    position: Position = ()
     tokens: int = 0
     seconds: float = 0.0
-    log: list[dict[str, float]] = field(default_factory=list)
+    fraction: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    watt_hours: float = 0.0
+
+
+@dataclass
+class Hooks:
+    """What a run does beside learning.
+
+    Attributes:
+        save: writes the run's folder; every process calls it, the first one writes
+        evaluate: measures the model on what is held out; every process calls it
+        watch: told of every line of the log
+    """
+
+    save: Callable[[Trainer], None]
+    evaluate: Callable[[Trainer], Mapping[str, float]] = lambda trainer: {}
+    watch: Callable[[Mapping[str, Any]], None] = lambda entry: None
 
 
 class Trainer:
-    """Takes a model through its steps."""
+    """Takes an objective through its steps.
+
+    Attributes:
+        parameters: what is learned, by name
+        averages: of them, if any are kept
+        progression: how far the run is
+        replayed: under a budget, the fractions of steps that a killed run took after its last save,
+            by step; they are taken again exactly
+    """
 
     def __init__(
         self,
-        model: nn.Module,
-        losses: Callable[[PackedBatch], Losses],
-        source: BatchSource,
+        objective: Objective,
+        source: StepSource,
         optimization: Optimization,
+        log: RunLog,
+        hooks: Hooks,
         *,
         title: str,
-        save: Callable[[Trainer], None],
+        world: World | None = None,
     ) -> None:
-        """Prepare the optimizer; nothing is drawn or read yet."""
-        self.model = model
-        self.progression = Progression()
-        self.optimization = optimization
-        self._losses, self._source, self._save, self._title = losses, source, save, title
-        self.optimizer = make_optimizer(model, optimization)
+        """Spread the weights and prepare the optimizers; nothing is drawn or read yet."""
+        self.world = world or World()
+        self.objective, self.optimization = objective, optimization
+        self.progression = Progression(position=source.start)
+        self.replayed: dict[int, float] = {}
+        self._source, self._log, self._hooks, self._title = source, log, hooks, title
+        self._module = spread(objective, objective.encoder, self.world, optimization.parallel)
+        named = objective.named_parameters()
+        self.parameters = {name: p for name, p in named if p.requires_grad}
+        self.averages = WeightAverages(self.parameters, optimization.ema)
+        self.optimizers = make_optimizers(
+            objective,
+            optimization.optimizer,
+            learning_rate=optimization.learning_rate,
+            beta2=optimization.beta2,
+            weight_decay=optimization.weight_decay,
+        )
+        self.gradients = Gradients(
+            self._module,
+            objective,
+            self.world,
+            precision=optimization.precision,
+            clip_norm=optimization.clip_norm,
+            seed=optimization.seed,
+        )
 
     def run(self) -> None:
-        """Train to the last step.
+        """Train to the end.
 
         Raises:
-            TrainingError: the loss is no number, or the run was interrupted; its state is saved
-                then.
+            TrainingError: the run was interrupted (its state is saved), or it has diverged.
+            FolderError: its state cannot be written; the one before is whole.
         """
-        done, total = self.progression.step, self.optimization.total_steps
-        last_save = time.monotonic()
-        with _interruptible() as interrupted, Progress(self._title, total, done=done) as progress:
-            while self.progression.step < total:
-                started = time.monotonic()
-                entry = self.step()
-                self.progression.seconds += time.monotonic() - started
-                progress.advance(1, self._note(entry))
-                if interrupted:
-                    self._save(self)
-                    raise TrainingError(
-                        "A run goes on to its last step unless it is interrupted. Received:"
-                        f" {interrupted[0]} at step {self.progression.step} of {total}; the state"
-                        " is saved. Run the same command again to go on."
-                    )
-                if time.monotonic() - last_save > self.optimization.save_every_seconds:
-                    self._save(self)
+        done = self.progression
+        meter, before_wh = self.world.energy_meter(), done.watt_hours
+        last_save = moment = time.monotonic()
+        with _interruptible() as interrupted, self._progress() as progress:
+            while not self._finished():
+                before = done.fraction
+                self.step()
+                self._evaluate_if_due(before)
+                now = time.monotonic()
+                done.seconds += now - moment
+                done.watt_hours = before_wh + meter.read()
+                moment = now
+                is_due = now - last_save > self.optimization.save_every_seconds
+                stop, save = self.world.sum([len(interrupted), self.world.is_first and is_due])
+                if stop or save:
+                    self.save()
                     last_save = time.monotonic()
+                if stop:
+                    raise TrainingError(
+                        "A run goes on to its end unless it is interrupted. Received:"
+                        f" {(interrupted or ['a signal'])[0]} at step {done.step:,}; the state is"
+                        " saved. Run the same command again to go on."
+                    )
+                if progress is not None:
+                    progress.advance(done.fraction - before, self._note())
 
-    def step(self) -> dict[str, float]:
-        """Take one step and return what there is to log."""
-        progression, optimization = self.progression, self.optimization
-        batch, position = self._source.batch(progression.position)
-        factor = schedule_factor(
+    def step(self) -> dict[str, Any]:
+        """Take one step and return its line of the log."""
+        done, optimization = self.progression, self.optimization
+        fraction = self._fraction()
+        batch = self._source.step(done.position, fraction)
+        depths = optimization.depths_at(done.step, fraction)
+        losses = self.gradients.compute(batch, done.step, depths)
+        norm = self.gradients.clip(self.parameters)
+        reason = self._reason_to_skip(losses["loss"], norm)
+        rate = optimization.learning_rate * schedule_factor(
             optimization.schedule,
-            progression.step,
-            warmup_steps=optimization.warmup_steps,
-            total_steps=optimization.total_steps,
+            fraction,
+            optimization.extent.unit(fraction, done.step, batch.tokens),
+            warmup=optimization.warmup,
             decay=optimization.decay,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = optimization.learning_rate * factor
-        self.model.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(
-                int(stream(optimization.seed, "dropout", progression.step).integers(2**62))
-            )
-            losses = self._losses(batch)
-        losses["loss"].backward()
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), optimization.clip_norm))
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        if not (math.isfinite(values["loss"]) and math.isfinite(norm)):
+        if not reason:
+            self._move(rate)
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        self.gradients.rescale(overflowed=reason == "not a number")
+        done.step, done.position, done.fraction = done.step + 1, batch.position, fraction
+        done.tokens += batch.tokens
+        done.skipped += bool(reason)
+        done.skipped_in_a_row = done.skipped_in_a_row + 1 if reason else 0
+        entry: dict[str, Any] = {"step": done.step, "fraction": fraction, "learning_rate": rate}
+        entry |= {"tokens": done.tokens, "batch_tokens": batch.tokens, "seconds": done.seconds}
+        longest = self.world.largest(max(b.max_seqlen for b in batch.batches))
+        entry |= {**losses, "norm": norm, "length": longest}
+        entry |= {"depth": len(depths)} if depths is not None else {}
+        entry |= {"skipped": reason} if reason else {}
+        self._write(entry)
+        if done.skipped_in_a_row == _MOST_SKIPPED:
             raise TrainingError(
-                f"The loss must be a number. Received: {values['loss']} with gradient norm {norm}"
-                f" at step {progression.step}. What was saved is whole; lower `--learning-rate`."
+                "Steps must give numbers to learn from. Received:"
+                f" {_MOST_SKIPPED} in a row that did not, up to step {done.step:,} ({reason}). What"
+                " was saved is whole. Start anew with a lower `--learning-rate`."
             )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        progression.step += 1
-        progression.position = position
-        progression.tokens += len(batch.input_ids)
-        entry = {"step": progression.step, "learning_rate": optimization.learning_rate * factor}
-        entry |= {**values, "norm": norm, "tokens": progression.tokens}
-        progression.log.append({key: float(f"{value:.6g}") for key, value in entry.items()})
         return entry
 
-    def save_state(self, folder: Path) -> None:
-        """Write what is needed to go on exactly, beside the weights: tensors by parameter name."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, Tensor] = {}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"{key}:{name}"] = torch.as_tensor(value).contiguous()
-            tensors[f"parameter:{name}"] = parameter.detach().contiguous()
-        save_file(tensors, folder / STATE_TENSORS)
-        digest = file_digest(folder / STATE_TENSORS)["sha256"]
-        state = {"sha256": digest, **vars(self.progression)}
-        (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
+    def measure(self) -> dict[str, float]:
+        """Measure the model, and put what is found into the log."""
+        figures = self.evaluate()
+        if figures:
+            self._write({"step": self.progression.step, "evaluation": figures})
+        return figures
 
-    def load_state(self, folder: Path) -> None:
-        """Go back to where a run was.
+    def evaluate(self) -> dict[str, float]:
+        """Measure the model, averaged where averages are kept, on what is held out."""
+        self._module.eval()
+        whole_weights = gathered(self.objective, self.objective.encoder)
+        with self.averages.in_place(), whole_weights, torch.no_grad(), self.gradients.autocast():
+            return dict(self._hooks.evaluate(self))
+
+    def save(self) -> None:
+        """Save the run's folder.
 
         Raises:
-            FolderError: the state is damaged or belongs to another model.
+            TrainingError: a weight is no number; the state before is left as it is.
+            FolderError: it cannot be written; likewise.
         """
+        for name, parameter in self.parameters.items():
+            if not whole(parameter.detach().isfinite().all()):
+                raise TrainingError(
+                    "Weights must be numbers to be saved. Received: others in"
+                    f" {name} at step {self.progression.step:,}. What was saved before is whole."
+                    " Start anew with a lower `--learning-rate`."
+                )
         try:
-            values = json.loads((folder / STATE).read_text(encoding="utf-8"))
-            if values.pop("sha256") != file_digest(folder / STATE_TENSORS)["sha256"]:
-                raise ValueError(f"`{STATE_TENSORS}` has another checksum than `{STATE}` says")
-            tensors = load_file(folder / STATE_TENSORS)
-            for name, parameter in self.model.named_parameters():
-                parameter.data.copy_(tensors[f"parameter:{name}"])
-                self.optimizer.state[parameter] = {
-                    key: tensors[f"{key}:{name}"]
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                    if f"{key}:{name}" in tensors
-                }
-            self.progression = Progression(**{**values, "position": tuple(values["position"])})
-        except _STATE_ERRORS as error:
-            raise FolderError(
-                f"`{folder.name}` must hold the state of this run. Received: {str(folder)!r}:"
-                f" {error!r}. Remove {str(folder.parent)!r} to start anew."
-            ) from error
+            self._hooks.save(self)
+        except FolderError as error:
+            raise FolderError(f"{error} {_WHOLE}") from error
 
-    def _note(self, entry: Mapping[str, float]) -> str:
+    # === One step ===
+
+    def _reason_to_skip(self, loss: float, norm: float) -> str:
+        """Say why a step must not be learned from: it has no number, or is far out of line."""
+        reason = 0
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            reason = 1
+        elif self.optimization.spike_factor and self.world.is_first:
+            lines = list(self._log.recent)[-_NORMS:]
+            norms = [line["norm"] for line in lines if "skipped" not in line]
+            limit = median(norms) * self.optimization.spike_factor if norms else math.inf
+            reason = 2 * (len(norms) >= _ENOUGH_NORMS and norm > limit)
+        return _REASONS[int(self.world.first([reason])[0])]
+
+    def _move(self, rate: float) -> None:
+        """Take the step that the gradients say."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group.get("rate_scale", 1.0)
+            optimizer.step()
+        self.averages.update(self.progression.step)
+
+    # === How far ===
+
+    def _fraction(self) -> float:
+        """Return which share of the run is done, as the first process sees it."""
+        done = self.progression
+        fraction = self.replayed.get(done.step)
+        if fraction is None:
+            fraction = self.optimization.extent.fraction(done.step, done.tokens, done.seconds)
+        return self.world.first([fraction])[0]
+
+    def _finished(self) -> bool:
+        """Whether the run is over."""
+        return self._fraction() >= 1.0
+
+    def _evaluate_if_due(self, before: float) -> None:
+        """Measure the model a set number of times over the run, told by fractions of it."""
+        times, after = self.optimization.evaluations, self.progression.fraction
+        if math.floor(after * times) > math.floor(before * times):
+            self.measure()
+
+    # === What is left behind ===
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        """Put a line into the log."""
+        if self.world.is_first:
+            try:
+                self._log.append(entry)
+            except OSError as error:
+                raise FolderError(
+                    f"A run's log must be writable. Received: {error} at step"
+                    f" {self.progression.step:,}. {_WHOLE}"
+                ) from error
+            self._hooks.watch(entry)
+
+    def _progress(self) -> Progress | nullcontext[None]:
+        """Return the bar of the first process; the others have none."""
+        if self.world.is_first:
+            return Progress(self._title, 1.0, done=self.progression.fraction)
+        return nullcontext()
+
+    def _note(self) -> str:
         """Return the short text beside the bar."""
-        recent = self.progression.log[-50:]
+        recent = list(self._log.recent)[-50:]
         mean = sum(line["loss"] for line in recent) / len(recent)
-        rate = self.progression.tokens / max(self.progression.seconds, 1e-9)
-        return f"loss {mean:.3f}  {rate:,.0f} tokens/s"
+        seconds = recent[-1]["seconds"] - recent[0]["seconds"]
+        tokens = recent[-1]["tokens"] - recent[0]["tokens"]
+        speed = f"  {tokens / seconds:,.0f} tokens/s" if seconds > 0 else ""
+        return f"loss {mean:.3f}{speed}"
 
 
-def make_optimizer(model: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
-    """Return the optimizer of a run over the groups of a model's parameters."""
-    groups = parameter_groups(model, optimization.weight_decay)
-    rate, betas = optimization.learning_rate, (0.9, optimization.beta2)
-    if optimization.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=1e-6, fused=True)
-    corrected = optimization.optimizer == "lamb"
-    return Lamb(groups, lr=rate, betas=betas, eps=1e-6, bias_correction=corrected)
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Part the parameters: biases and norms are neither decayed nor adapted, as in Google's code.
-
-    `layer_adaptation` is LAMB's; AdamW takes no notice of it.
-    """
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        is_plain = name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
-        (plain if is_plain else decayed).append(parameter)
-    return [
-        {"params": decayed, "weight_decay": weight_decay, "layer_adaptation": True},
-        {"params": plain, "weight_decay": 0.0, "layer_adaptation": False},
-    ]
+_WHOLE = "What was saved before is whole: make room, and run the same command again to go on."
 
 
 @contextmanager

@@ -1,35 +1,45 @@
-"""The folder of a run: refused, new, or gone on with; saved on the way, and finished."""
+"""The folder of a run: refused, new, or gone on with; saved on the way, and finished.
+
+From its first moment a run has a whole folder: what cannot be written is known before anything is
+learned, and a kill at any time finds a state to go on from.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from albatross.atomic import check_free, read_json, write_json, writing
+from albatross.atomic import check_free, read_json, writing
 from albatross.checkpoints.model_folder import CARD, RUN, TRAINING_STATE, write_model
 from albatross.config import AlbertConfig
-from albatross.data.packing import PackedBatch
-from albatross.errors import ConfigError, FolderError
-from albatross.modeling.pretrained import AlbertPreTrainedModel
+from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.report import model_card, run_record
 from albatross.settings.training import FinetuneSettings, PretrainSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task_file import write_tasks
 from albatross.tokenizer.folder import AnyTokenizer
-from albatross.training.trainer import BatchSource, Losses, Optimization, Trainer
+from albatross.training.curves import write_curves
+from albatross.training.distributed import World, whole
+from albatross.training.objectives import Objective
+from albatross.training.run_log import LOG, RunLog
+from albatross.training.state import gather_state, read_state, write_state
+from albatross.training.tensorboard import TensorboardLog
+from albatross.training.trainer import Hooks, Optimization, StepSource, Trainer
 
 # Settings that may change between the parts of a run: what they name is compared by its checksum,
 # or it does not change what is learned.
 _FREE = {
-    *("shards", "model", "from_model", "train", "dev", "out", "recipe", "threads"),
-    "save_minutes",
+    *("shards", "model", "from_model", "replay", "train", "dev", "out", "recipe"),
+    *("threads", "save_minutes", "device", "parallel", "tensorboard", "dry_run"),
 }
-LOG = "log.json"
+CURVES = "curves.html"
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Workspace:
         tokenizer: goes into the folder
         labels: keys of `config.json` that transformers reads, such as `architectures`
         tasks: what the model answers, if anything
+        world: the processes of the run
+        left_out: prefixes of weights that are not kept, because nothing trained them
     """
 
     verb: str
@@ -51,73 +63,108 @@ class Workspace:
     tokenizer: AnyTokenizer
     labels: Mapping[str, Any]
     tasks: Sequence[ClassificationTask] = field(default=())
+    world: World = field(default_factory=World)
+    left_out: tuple[str, ...] = ()
 
     def train(
         self,
-        model: AlbertPreTrainedModel,
-        losses: Callable[[PackedBatch], Losses],
-        source: BatchSource,
-        total_steps: int,
+        objective: Objective,
+        source: StepSource,
+        optimization: Optimization,
+        *,
+        evaluate: Callable[[Trainer], Mapping[str, float]] = lambda trainer: {},
     ) -> Trainer:
         """Take a model to its last step, from where an interrupted run of the same settings was.
 
+        Args:
+            objective: the model with what it is trained for.
+            source: what steps learn from.
+            optimization: how it learns.
+            evaluate: measures the model on what is held out.
+
         Raises:
             ConfigError: an interrupted run of other settings or data stands there.
-            FolderError: its state is damaged.
-            TrainingError: the run was interrupted (its state is saved) or its loss is no number.
+            FolderError: its state is damaged, or the folder cannot be written.
+            MissingDependencyError: matplotlib is not installed.
+            TrainingError: the run was interrupted (its state is saved) or has diverged.
         """
-        settings = self.settings
-        optimization = Optimization(
-            total_steps=total_steps,
-            learning_rate=settings.learning_rate,
-            warmup_steps=max(1, round(total_steps * settings.warmup)),
-            weight_decay=settings.weight_decay,
-            beta2=settings.beta2,
-            clip_norm=settings.clip_norm,
-            seed=settings.seed,
-            optimizer=settings.optimizer,
-            schedule=settings.schedule,
-            decay=settings.decay,
-            save_every_seconds=settings.save_minutes * 60,
+        if find_spec("matplotlib") is None:  # it draws the curves, when hours have gone by
+            raise MissingDependencyError("matplotlib", "train")
+        out = self.settings.out
+        log, hooks = RunLog(out / LOG), Hooks(self._save, evaluate)
+        trainer = Trainer(
+            objective, source, optimization, log, hooks, title=self.verb, world=self.world
         )
-        trainer = Trainer(model, losses, source, optimization, title=self.verb, save=self._save)
-        if (settings.out / TRAINING_STATE).is_dir():
+        if (out / TRAINING_STATE).is_dir():
             self._check_same_run()
-            trainer.load_state(settings.out / TRAINING_STATE)
-            print(f"Going on at step {trainer.progression.step:,}.", file=sys.stderr)
-        trainer.run()
+            read_state(out / TRAINING_STATE, trainer)
+            self.world.sum([0])  # nobody cuts the log before all have read what belongs to it
+            dropped = log.rewind(trainer.progression.step) if self.world.is_first else []
+            if optimization.extent.seconds is not None:
+                trainer.replayed = {
+                    line["step"] - 1: line["fraction"] for line in dropped if "fraction" in line
+                }
+            self.say(f"Going on at step {trainer.progression.step:,}.")
+        else:
+            trainer.save()
+        with ExitStack() as stack:
+            if self.settings.tensorboard is not None and self.world.is_first:
+                events = TensorboardLog(self.settings.tensorboard, trainer.progression.step)
+                hooks.watch = events.add
+                stack.callback(events.close)
+            trainer.run()
         return trainer
 
     def finish(self, trainer: Trainer, metrics: Mapping[str, float]) -> Path:
         """Write the finished folder, without the state, and return its path."""
-        with writing(self.settings.out) as folder:
-            self._write(folder, trainer, metrics)
+        arrays = self._arrays(trainer)
+        if self.world.is_first:
+            with writing(self.settings.out) as folder:
+                self._write(folder, trainer, arrays, metrics)
+                write_curves(folder / LOG, folder / CURVES, title=self.settings.out.name)
         return self.settings.out
 
-    def _save(self, trainer: Trainer) -> None:
-        """Write a whole folder with the state to go on from."""
-        with writing(self.settings.out) as folder:
-            self._write(folder, trainer, {})
-            trainer.save_state(folder / TRAINING_STATE)
+    def say(self, line: str) -> None:
+        """Print a line, once for all processes."""
+        if self.world.is_first:
+            print(line, file=sys.stderr)
 
-    def _write(self, folder: Path, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        """Write the model, its tokenizer and tasks, what was done, and the card."""
-        model = trainer.model
-        assert isinstance(model, AlbertPreTrainedModel)
-        progress = {k: v for k, v in asdict(trainer.progression).items() if k != "log"}
+    def _save(self, trainer: Trainer) -> None:
+        """Write a whole folder with the state to go on from; every process calls it."""
+        arrays, state = self._arrays(trainer), gather_state(trainer)
+        if self.world.is_first:
+            with writing(self.settings.out) as folder:
+                self._write(folder, trainer, arrays, {})
+                write_state(folder / TRAINING_STATE, trainer, state)
+
+    def _arrays(self, trainer: Trainer) -> dict[str, Any]:
+        """Return the weights that the folder keeps, whole and averaged; every process calls it."""
+        with trainer.averages.in_place():
+            return {
+                name: whole(tensor.detach()).to("cpu", copy=True).numpy()
+                for name, tensor in trainer.objective.model.state_dict().items()
+                if not name.startswith(self.left_out)
+            }
+
+    def _write(
+        self,
+        folder: Path,
+        trainer: Trainer,
+        arrays: Mapping[str, Any],
+        metrics: Mapping[str, float],
+    ) -> None:
+        """Write the model, its tokenizer and tasks, what was done, the log, and the card."""
+        progress = asdict(trainer.progression)
         run = run_record(
-            self.verb,
-            self.settings.to_dict(),
-            data=self.data,
-            metrics=metrics,
-            progress=progress,
+            self.verb, self.settings.to_dict(), data=self.data, metrics=metrics, progress=progress
         )
-        config = replace(model.config, extra={**model.config.extra, **self.labels})
+        config = trainer.objective.model.config
+        config = replace(config, extra={**config.extra, **self.labels})
         self.tokenizer.save(folder)
-        write_model(folder, config, model.to_arrays(), run)
+        write_model(folder, config, dict(arrays), run)
         if self.tasks:
             write_tasks(folder, self.tasks)
-        write_json(folder / LOG, {"steps": trainer.progression.log})
+        RunLog(self.settings.out / LOG).copy_to(folder / LOG)
         (folder / CARD).write_text(model_card(run, config.to_dict()), encoding="utf-8")
 
     def _check_same_run(self) -> None:

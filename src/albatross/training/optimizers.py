@@ -1,0 +1,132 @@
+"""Which optimizer moves which weights, and which weights are decayed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from albatross.errors import ConfigError
+from albatross.training.lamb import Lamb
+from albatross.training.stable_adamw import StableAdamW
+
+OptimizerName = Literal["adamw", "stable-adamw", "lamb", "lamb-google", "muon"]
+# As in Google's code; single precision cannot tell the usual 1e-8 from nothing in a sum with 1.
+_EPS = 1e-6
+
+
+def make_optimizers(
+    model: nn.Module,
+    name: OptimizerName,
+    *,
+    learning_rate: float,
+    beta2: float,
+    weight_decay: float,
+) -> list[Optimizer]:
+    """Return the optimizers that together move all of a model's parameters.
+
+    `adamw` and `stable-adamw` are the known ones, with bias correction. `lamb` is the paper's,
+    `lamb-google` leaves bias correction out, as Google's code does. `muon` moves the matrices of
+    the layers along orthogonal directions and leaves the rest to AdamW; its steps are made as large
+    as AdamW's, so that one rate serves both (Liu et al., "Muon is scalable", 2025, section 2.2).
+
+    A group's rate is the run's times the group's `rate_scale`.
+
+    Args:
+        model: whose parameters are moved.
+        name: what moves them.
+        learning_rate: the peak rate.
+        beta2: decay of the second moment.
+        weight_decay: decay of what `undecayed` does not name.
+
+    Raises:
+        ConfigError: the optimizer is not in this version of torch.
+    """
+    options: dict[str, Any] = {"lr": learning_rate, "betas": (0.9, beta2), "eps": _EPS}
+    if name == "muon":
+        return _with_muon(model, learning_rate, weight_decay, options)
+    groups = parameter_groups(model, weight_decay)
+    if name == "adamw":
+        return [torch.optim.AdamW(groups, **options, fused=True)]
+    if name == "stable-adamw":
+        return [StableAdamW(groups, **options)]
+    return [Lamb(groups, **options, bias_correction=name == "lamb")]
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Part the parameters: biases and norms are neither decayed nor adapted, as in Google's code.
+
+    `layer_adaptation` is LAMB's; the others take no notice of it.
+    """
+    return _groups(dict(model.named_parameters()), set(undecayed(model)), weight_decay)
+
+
+def undecayed(model: nn.Module) -> list[str]:
+    """Return the names of the parameters without weight decay: biases and norms."""
+    return [
+        name
+        for name, _ in model.named_parameters()
+        if name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name
+    ]
+
+
+def layer_matrices(model: nn.Module) -> list[str]:
+    """Return the names of the matrices of the encoder's layers, which Muon moves.
+
+    Embeddings, their projection, heads, and what single depths have to themselves are not among
+    them: their rows stand for pieces and labels, or are few, and have no use for orthogonality.
+    """
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if "albert_layer_groups." in name and parameter.ndim == 2
+    ]
+
+
+def _with_muon(
+    model: nn.Module, learning_rate: float, weight_decay: float, options: dict[str, Any]
+) -> list[Optimizer]:
+    """Return Muon for the layers' matrices, and AdamW for the rest."""
+    if not hasattr(torch.optim, "Muon"):
+        raise ConfigError(
+            f"`--optimizer muon` needs torch 2.9 or newer. Received: torch {torch.__version__}."
+            " Update torch, or choose another optimizer."
+        )
+    named, inside = dict(model.named_parameters()), set(layer_matrices(model))
+    if not inside:
+        raise ConfigError(
+            "`--optimizer muon` needs layers to move. Received: a model without"
+            " `albert_layer_groups`. Choose another optimizer."
+        )
+    muon = torch.optim.Muon(
+        [{"params": [named[name] for name in sorted(inside)], "rate_scale": 1.0}],
+        lr=learning_rate,
+        weight_decay=weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    rest = {name: parameter for name, parameter in named.items() if name not in inside}
+    groups = _groups(rest, set(undecayed(model)), weight_decay)
+    return [muon, torch.optim.AdamW(groups, **options, fused=True)]
+
+
+def _groups(
+    named: dict[str, nn.Parameter], plain: set[str], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Part parameters into those that are decayed and adapted, and plain ones."""
+    shared = {"rate_scale": 1.0}
+    return [
+        {
+            "params": [parameter for name, parameter in named.items() if name not in plain],
+            **shared,
+            "weight_decay": weight_decay,
+            "layer_adaptation": True,
+        },
+        {
+            "params": [parameter for name, parameter in named.items() if name in plain],
+            **shared,
+            "weight_decay": 0.0,
+            "layer_adaptation": False,
+        },
+    ]

@@ -1,0 +1,72 @@
+"""How fast a run is: tokens a second, and the share of the machine's matrix products it uses."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from albatross.config import AlbertConfig
+from albatross.costs import model_cost
+from albatross.training.distributed import World
+from albatross.training.gradients import Precision
+from albatross.training.trainer import Trainer
+
+# Matrices of this side: large enough to reach the peak, done in a tenth of a second.
+_SIDE = {"cpu": 1_024, "cuda": 8_192}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Speedometer:
+    """Tells the speed of a run since it was last asked."""
+
+    def __init__(self, config: AlbertConfig, *, length: int, masking_rate: float) -> None:
+        """Keep what a token costs; nothing is measured yet."""
+        cost = model_cost(config, sequence_length=length, masking_rate=masking_rate)
+        self._flops_per_token = cost.training_flops_per_token
+        self._peak: float | None = None
+        self._before: tuple[int, float] | None = None
+
+    def start(self, trainer: Trainer) -> None:
+        """Begin to measure where a run stands."""
+        self._before = trainer.progression.tokens, trainer.progression.seconds
+
+    def figures(self, trainer: Trainer) -> dict[str, float]:
+        """Return tokens per second, the share of the measured peak that they take, and the energy.
+
+        All depths are counted, as if none were left out: with fewer, the share is of what a whole
+        pass would take.
+        """
+        done = trainer.progression
+        tokens, seconds = self._before or (0, 0.0)
+        self._before = done.tokens, done.seconds
+        figures = {"energy_wh": done.watt_hours}
+        if done.seconds > seconds:
+            speed = (done.tokens - tokens) / (done.seconds - seconds)
+            if self._peak is None:
+                self._peak = matrix_peak(trainer.world, trainer.optimization.precision)
+            used = speed * self._flops_per_token / self._peak
+            figures |= {"tokens_per_second": speed, "flops_utilisation": used}
+        return figures
+
+
+def matrix_peak(world: World, precision: Precision) -> float:
+    """Return the operations per second of plain matrix products here, times all processes.
+
+    Measured, because a processor's nominal peak says little: the best of five products.
+    """
+    side, dtype = _SIDE[world.device.type], _DTYPES[precision]
+    left, right = (torch.ones(side, side, dtype=dtype, device=world.device) for _ in range(2))
+    times = []
+    for _ in range(5):
+        started = _now(world.device)
+        torch.mm(left, right)
+        times.append(_now(world.device) - started)
+    return 2 * side**3 / min(times) * world.size
+
+
+def _now(device: torch.device) -> float:
+    """Return the time when all that was asked of a device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

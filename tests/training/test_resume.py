@@ -1,0 +1,156 @@
+"""Runs that are killed at any moment, in processes of their own, and started again."""
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import sys
+from dataclasses import replace
+from unittest.mock import patch
+
+import pytest
+
+from albatross.errors import FolderError
+from albatross.modeling.model import AlbertForPreTraining
+from albatross.training.pretrain import pretrain
+from albatross.training.run_log import RunLog, read_log
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Starts a function in a process that has torch already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["albatross.training.pretrain"])
+
+    def begin(function, *arguments):
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        return process
+
+    return begin
+
+
+@pytest.fixture
+def saving(pretrain_settings, tmp_path):
+    """A run that saves after every step."""
+    return replace(
+        pretrain_settings,
+        out=tmp_path / "out",
+        steps=12,
+        batch_tokens=256,
+        micro_tokens=128,
+        length_stages=("32:0.5",),
+        depth_stages=("2:0.4",),
+        ema=0.9,
+        evaluations=3,
+        save_minutes=0.0,
+        threads=1,
+    )
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def training_lines(folder):
+    """The log without what the clock says."""
+    lines = read_log(folder / "log.jsonl")
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines if "loss" in line]
+
+
+def test_kills_at_random_moments_change_no_bit(saving, start, tmp_path):
+    whole = pretrain(replace(saving, out=tmp_path / "whole", save_minutes=10.0))
+    rng, kills = random.Random(os.getpid()), 0
+    while True:
+        process = start(pretrain, saving)
+        process.join(rng.uniform(0.1, 1.2) if kills < 8 else None)
+        if process.exitcode is not None:
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    assert process.exitcode == 0
+    assert kills >= 2
+    assert weights(saving.out) == weights(whole)
+    assert training_lines(saving.out) == training_lines(whole)
+
+
+def run_killed_at_rename(settings, number):
+    """Train, and die right before or after the n-th file or folder is given its name."""
+    rename, calls = os.rename, []
+
+    def dying(source, target):
+        calls.append(1)
+        if len(calls) == number // 2 and number % 2 == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(source, target)
+        if len(calls) == number // 2 and number % 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with patch.object(os, "rename", dying):
+        pretrain(settings)
+
+
+@pytest.mark.parametrize("number", range(4, 10))
+def test_a_kill_inside_a_save_leaves_a_state_to_go_on_from(saving, start, tmp_path, number):
+    short = replace(saving, steps=4)
+    whole = pretrain(replace(short, out=tmp_path / "whole"))
+    process = start(run_killed_at_rename, short, number)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    pretrain(short)
+    assert weights(short.out) == weights(whole)
+
+
+def run_killed_at_step(settings, step):
+    """Train, and die when the log has so many lines."""
+    append = RunLog.append
+
+    def dying(log, entry):
+        append(log, entry)
+        if entry["step"] == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with patch.object(RunLog, "append", dying):
+        pretrain(settings)
+
+
+def test_steps_of_a_budget_are_taken_again_as_they_were(saving, start, tmp_path):
+    timed = replace(saving, steps=None, budget="4s", save_minutes=10.0, evaluations=0)
+    process = start(run_killed_at_step, timed, 6)
+    process.join()
+    before = training_lines(timed.out)
+    assert len(before) == 6
+    pretrain(timed)
+    assert training_lines(timed.out)[:6] == before
+    assert len(training_lines(timed.out)) > 6
+
+
+def run_with_small_files_alone(settings, limit):
+    """Train where no file may be larger than a limit, and tell the error."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        pretrain(settings)
+    except FolderError as error:
+        (settings.out.parent / "error.txt").write_text(str(error))
+
+
+def test_a_save_that_does_not_fit_leaves_the_one_before(saving, start, tmp_path):
+    short = replace(saving, steps=6)
+    whole = pretrain(replace(short, out=tmp_path / "whole"))
+    killed = start(run_killed_at_step, short, 3)
+    killed.join()
+    state = json.loads((short.out / "training_state" / "state.json").read_text())
+    start(run_with_small_files_alone, short, 1_000_000).join()
+    message = (tmp_path / "error.txt").read_text()
+    assert "What was saved before is whole" in message
+    assert "\n" not in message
+    assert json.loads((short.out / "training_state" / "state.json").read_text()) == state
+    assert AlbertForPreTraining.from_pretrained(short.out).config.vocab_size == 280
+    pretrain(short)
+    assert weights(short.out) == weights(whole)
