@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from albatross.corpus import build_shards
+from albatross.corpus.build_shards import build_shards
 from albatross.rehearsal.grammar import compose_documents, compose_reviews
 from albatross.settings.answering import ExportSettings
 from albatross.settings.corpus import BuildShardsSettings
@@ -45,7 +45,7 @@ def shards(runs):
     stories = ["\n".join(story) for story in compose_documents(120, seed=0)]
     corpus.write_text("\n\n".join(stories), encoding="utf-8")
     paths = (corpus, runs / "shards")
-    return build_shards(BuildShardsSettings(paths, runs / "tokenizer", held_out=0.1, threads=1))
+    return build_shards(BuildShardsSettings(paths, runs / "tokenizer", held_out=0.1, workers=1))
 
 
 @pytest.fixture(scope="session")

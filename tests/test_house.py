@@ -34,7 +34,7 @@ ROOMS_BY_FLOOR = {
     8: "training",
     7: "evaluation info",
     6: "pipelines",
-    5: "engine conversion corpus",
+    5: "engine conversion corpus inspection",
     4: "modeling tasks",
     3: "data checkpoints rehearsal",
     2: "config costs settings tokenizer energy report",

@@ -44,7 +44,7 @@ def test_numbers_of_numpy_become_those_of_python():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"steps": "many"}, r"`--steps` must be a whole number\. Received: 'many'"),
+        ({"steps": "many"}, r"`--steps` must be a whole number or none\. Received: 'many'"),
         ({"steps": 2.5}, "`--steps` must be a whole number"),
         ({"steps": True}, "`--steps` must be a whole number"),
         ({"warmup": "1"}, "`--warmup` must be a number"),
@@ -93,7 +93,20 @@ def needed(kind):
 def test_a_corpus_needs_a_place_to_write(paths):
     with pytest.raises(ConfigError, match=r"must be given: CORPUS\.\.\. OUT\."):
         make(TrainTokenizerSettings, paths)
-    assert make(TrainTokenizerSettings, ("a", "b", "c")).corpus == (Path("a"), Path("b"))
+    assert make(TrainTokenizerSettings, ("a", Path("b"), "c")).corpus == ("a", "b")
+
+
+def test_an_address_keeps_both_its_slashes_and_is_no_place_to_write():
+    made = make(TrainTokenizerSettings, ("s3://bucket//a.txt", "out"))
+    assert (made.corpus, made.out) == (("s3://bucket//a.txt",), Path("out"))
+    with pytest.raises(ConfigError, match=r"must be on this machine\. Received: 's3://out'"):
+        make(TrainTokenizerSettings, ("a.txt", "s3://out"))
+
+
+@pytest.mark.parametrize("symbol", ["", "two words", " edge", "[MASK]"])
+def test_symbols_that_could_not_be_found_or_must_not_be_are_refused(symbol):
+    with pytest.raises(ConfigError, match="`--symbols` must be words without space"):
+        make(TrainTokenizerSettings, ("a", "o"), symbols=["§", symbol])
 
 
 # === Recipes ===

@@ -85,6 +85,7 @@ __all__ = [
     "extend_vocabulary",
     "finetune",
     "info",
+    "inspect",
     "load",
     "predict",
     "pretrain",

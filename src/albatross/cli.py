@@ -26,7 +26,7 @@ from typing import Any
 from albatross.errors import AlbatrossError, AlbatrossWarning, ConfigError, MissingDependencyError
 
 # The extra that brings each library which the base install lacks.
-_EXTRAS = {"torch": "train", "onnx": "export", "tokenizers": "hub"}
+_EXTRAS = {"torch": "train", "matplotlib": "train", "onnx": "export", "tokenizers": "hub"}
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,21 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "train-tokenizer": Verb(
-        "albatross.corpus:train_tokenizer",
+        "albatross.corpus.train_tokenizer:train_tokenizer",
         "albatross.settings.corpus:TrainTokenizerSettings",
         "text -> a vocabulary",
         "albatross build-shards CORPUS... runs/shards --tokenizer {out}",
     ),
     "build-shards": Verb(
-        "albatross.corpus:build_shards",
+        "albatross.corpus.build_shards:build_shards",
         "albatross.settings.corpus:BuildShardsSettings",
         "text -> tokenised shards",
         "albatross pretrain {out} runs/pretrained --variant albatross-tiny",
+    ),
+    "inspect": Verb(
+        "albatross.inspection.inspect:inspect",
+        "albatross.settings.inspection:InspectSettings",
+        "shards -> samples as training sees them, their figures, and a probe",
     ),
     "pretrain": Verb(
         "albatross.training.pretrain:pretrain",
@@ -226,13 +231,15 @@ def _run(words: Sequence[str]) -> int:
         _predict(settings)
         return 0
     result = function_of(verb)(settings)
+    if os.environ.get("RANK", "0") != "0":  # of several processes of a run, the first one speaks
+        return 0
     if isinstance(result, Path):
         print(f"Wrote {result}")
     elif getattr(settings, "json", False):
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     elif result is not None:
         print(result)
-    if VERBS[verb].following:
+    if VERBS[verb].following and not getattr(settings, "dry_run", False):
         out = shlex.quote(str(settings.out))
         print(f"Next: {VERBS[verb].following.format(out=out)}", file=sys.stderr)
     return 0

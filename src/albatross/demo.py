@@ -18,7 +18,8 @@ from pathlib import Path
 
 from albatross.atomic import read_json
 from albatross.checkpoints.locate import builtin_names
-from albatross.corpus import build_shards, train_tokenizer
+from albatross.corpus.build_shards import build_shards
+from albatross.corpus.train_tokenizer import train_tokenizer
 from albatross.data.shards import ShardFolder
 from albatross.errors import MissingDependencyError
 from albatross.evaluation import evaluate
@@ -126,6 +127,7 @@ def _build_shards(corpus: Path, out: Path) -> str:
 def _pretrain(out: Path) -> str:
     """Pre-train the smallest variant for a few hundred steps."""
     from albatross.training.pretrain import pretrain
+    from albatross.training.run_log import LOG, read_log
 
     folder = out / "pretrained"
     settings = PretrainSettings(
@@ -141,7 +143,7 @@ def _pretrain(out: Path) -> str:
         position_start="sinusoidal",
     )
     pretrain(settings)
-    log = read_json(folder / "log.json")["steps"]
+    log = [line for line in read_log(folder / LOG) if "loss" in line]
     metrics = read_json(folder / "run.json")["metrics"]
     return (
         f"masked-word loss {log[0]['masked_lm_loss']:.2f} -> {metrics['masked_lm_loss']:.2f},"
@@ -152,13 +154,14 @@ def _pretrain(out: Path) -> str:
 def _finetune(train: Path, out: Path) -> str:
     """Fine-tune on the composed reviews."""
     from albatross.training.finetune import finetune
+    from albatross.training.run_log import LOG, read_log
 
     folder = out / "finetuned"
     settings = FinetuneSettings(
         out / "pretrained", folder, train=train, name="reviews", epochs=8, learning_rate=5e-4
     )
     finetune(settings)
-    log = read_json(folder / "log.json")["steps"]
+    log = [line for line in read_log(folder / LOG) if "loss" in line]
     return f"loss {log[0]['loss']:.2f} -> {log[-1]['loss']:.2f}"
 
 

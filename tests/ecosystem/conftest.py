@@ -22,7 +22,7 @@ def blocks_of(section: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", found.split("\n## ")[0], flags=re.DOTALL)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def offline():
     """Refuses every connection, and fails when one was tried."""
     constants = pytest.importorskip("huggingface_hub").constants
