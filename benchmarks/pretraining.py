@@ -26,7 +26,7 @@ from typing import Any
 LENGTH = 128
 # Variant, vocabulary (own: that of the shards), sequences a step on a processor and on a card.
 ROWS = (
-    ("albert-base-v2", "own", 8, 256),
+    ("albert-base-v2", "30k", 8, 256),
     ("albatross-mini", "own", 32, 1_024),
     ("albatross-mini", "30k", 32, 1_024),
 )
@@ -108,9 +108,11 @@ def _ours(
 
     from albatross.config import variant
     from albatross.modeling.model import AlbertForPreTraining
+    from albatross.training.heap import tune_heap
     from albatross.training.objectives import Draw, MaskedWords
     from albatross.training.optimizers import make_optimizers
 
+    tune_heap("speed")  # as `pretrain` does
     device, dtype = _place(precision)
     batches, pieces = _batches(shards, sizes[device.type == "cuda"])
     config = variant(name, vocab_size=pieces)
