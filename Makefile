@@ -1,7 +1,7 @@
 # Each target sets up .venv by itself; `make help` lists them.
 PYTHON ?= python3.11
-# Test processes beside the first; 0 is the fastest while importing torch takes longer than the tests.
-WORKERS ?= 0
+# Test processes, each with one thread; 0 runs all tests in the first.
+WORKERS ?= 2
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -23,7 +23,7 @@ demo: $(READY)  ## the whole path, from text to an answer, in a few minutes
 	$(BIN)/albatross demo
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(READY)  ## format, lint, types, dependencies
 	$(BIN)/ruff format --check .

@@ -24,11 +24,13 @@ def blocks_of(section: str) -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def offline():
-    """Refuses every connection, and fails when one was tried."""
+    """Refuses every connection that leaves this machine, and fails when one was tried."""
     constants = pytest.importorskip("huggingface_hub").constants
-    tried = []
+    tried, connect = [], socket.socket.connect
 
-    def refuse(_, address):
+    def refuse(one, address):
+        if one.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1"):
+            return connect(one, address)
         tried.append(address)
         raise OSError(f"no network here: {address}")
 

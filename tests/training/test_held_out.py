@@ -17,7 +17,7 @@ from albatross.training.distributed import World
 from albatross.training.held_out import HeldOutText, frequency_bands
 from albatross.training.objectives import MaskedWords, ReplacedTokens
 
-CORPUS = varied()
+CORPUS = varied(24, 2)
 VOCABULARY = len(CORPUS.document_of)
 CONFIG = variant("albatross-tiny", vocab_size=VOCABULARY)
 

@@ -36,7 +36,22 @@ WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
 @pytest.fixture
 def short(pretrain_settings, tmp_path):
     """A run of six steps."""
-    return replace(pretrain_settings, out=tmp_path / "out", steps=6, batch_tokens=128)
+    return replace(
+        pretrain_settings, out=tmp_path / "out", steps=6, batch_tokens=128, evaluations=0
+    )
+
+
+@pytest.fixture(scope="module")
+def wordpiece_shards(tmp_path_factory):
+    """The stories cut by another kind of vocabulary."""
+    place = tmp_path_factory.mktemp("wordpiece")
+    vocabulary, corpus = place / "vocabulary", place / "corpus.txt"
+    vocabulary.mkdir()
+    shutil.copy(WORDPIECES, vocabulary / "vocab.txt")
+    stories = ["\n".join(story) for story in compose_documents(40, seed=0)]
+    corpus.write_text("\n\n".join(stories), encoding="utf-8")
+    paths = (corpus, place / "shards")
+    return build_shards(BuildShardsSettings(paths, vocabulary, held_out=0.1, workers=1))
 
 
 @pytest.fixture
@@ -188,16 +203,9 @@ def test_samples_longer_than_the_table_of_positions_are_refused(short):
 # === A WordPiece vocabulary, as the Chinese models have ===
 
 
-def test_a_wordpiece_vocabulary_goes_from_shards_to_a_model(short, tmp_path):
-    vocabulary, corpus = tmp_path / "vocabulary", tmp_path / "corpus.txt"
-    vocabulary.mkdir()
-    shutil.copy(WORDPIECES, vocabulary / "vocab.txt")
-    stories = ["\n".join(story) for story in compose_documents(40, seed=0)]
-    corpus.write_text("\n\n".join(stories), encoding="utf-8")
-    paths = (corpus, tmp_path / "shards")
-    shards = build_shards(BuildShardsSettings(paths, vocabulary, held_out=0.1, workers=1))
-    out = pretrain(replace(short, shards=shards))
-    assert open_tokenizer(out).pieces == open_tokenizer(vocabulary).pieces
+def test_a_wordpiece_vocabulary_goes_from_shards_to_a_model(short, wordpiece_shards):
+    out = pretrain(replace(short, shards=wordpiece_shards))
+    assert open_tokenizer(out).pieces == open_tokenizer(wordpiece_shards).pieces
     assert AlbertForPreTraining.from_pretrained(out).config.vocab_size >= 5
 
 
@@ -278,13 +286,20 @@ def test_old_text_is_mixed_in_and_named_in_the_record(short, shards):
     assert cursors[1] + cursors[3] == slot
 
 
-def test_old_text_of_another_tokenizer_is_refused(short, copy_of):
-    other = copy_of(short.shards)
-    (other / "spiece.model").unlink()
-    shutil.copy(WORDPIECES, other / "vocab.txt")
-    (other / "tokenizer_config.json").unlink()
+def test_old_text_of_another_tokenizer_is_refused(short, wordpiece_shards):
     with pytest.raises(ConfigError, match="`--replay` needs shards cut by the same tokenizer"):
-        pretrain(replace(short, replay=other))
+        pretrain(replace(short, replay=wordpiece_shards))
+
+
+def test_shards_beside_another_vocabulary_than_their_own_are_refused(
+    short, copy_of, wordpiece_shards
+):
+    other = copy_of(short.shards)
+    for name in ("spiece.model", "tokenizer_config.json"):
+        (other / name).unlink()
+    shutil.copy(wordpiece_shards / "vocab.txt", other)
+    with pytest.raises(FolderError, match="the vocabulary that cut them"):
+        pretrain(replace(short, shards=other))
 
 
 def test_a_dry_run_tells_and_plots_and_leaves_no_model(short, capsys):

@@ -19,6 +19,7 @@ from albatross.data.shards import INDEX, ShardWriter
 from albatross.errors import DataError
 from albatross.progress import Progress
 from albatross.settings.corpus import BuildShardsSettings
+from albatross.tokenizer.folder import AnyTokenizer
 
 # Settings that change where and how fast shards are built, but not what is in them.
 _OUTSIDE = {"paths", "tokenizer", "workers", "runner"}
@@ -41,7 +42,7 @@ def assemble(
     work: WorkFolder,
     groups: Sequence[Group],
     settings: BuildShardsSettings,
-    vocab_size: int,
+    tokenizer: AnyTokenizer,
     folder: Path,
 ) -> dict[str, Any]:
     """Write the kept documents of all parts into a folder being built; return its index.
@@ -52,8 +53,8 @@ def assemble(
     """
     parts = work.parts(groups)
     size = settings.tokens_per_shard
-    train = ShardWriter(folder, "train", vocab_size, size)
-    held_out = ShardWriter(folder, "held-out", vocab_size, size)
+    train = ShardWriter(folder, "train", tokenizer.vocab_size, size)
+    held_out = ShardWriter(folder, "held-out", tokenizer.vocab_size, size)
     tally = _Tally()
     with Progress("writing shards", len(parts)) as progress:
         flags = find_duplicates(parts, settings.duplicates, settings.near_threshold, work.path)
@@ -73,7 +74,8 @@ def assemble(
         work.remove()
         raise _no_text(tally.documents)
     index = {
-        "vocab_size": vocab_size,
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer_sha256": tokenizer.sha256,
         "train": train.entries,
         "held_out": held_out.entries,
         "cleaning": tally.to_dict(),

@@ -52,7 +52,7 @@ def build_shards(settings: BuildShardsSettings) -> Path:
         tokenizer.save(work.path / TOKENIZER)
         _make_missing(settings, work, groups)
         with writing(settings.out) as folder:
-            index = assemble(work, groups, settings, tokenizer.vocab_size, folder)
+            index = assemble(work, groups, settings, tokenizer, folder)
             tokenizer.save(folder)
         work.remove()
     print(summary(index, time.monotonic() - start), file=sys.stderr)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from albatross.atomic import read_json
 from albatross.data.packing import IntArray
 from albatross.errors import FolderError
+from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
 
 INDEX = "shards.json"
 PARTS = ("tokens", "sentences", "documents")
@@ -180,6 +181,21 @@ class ShardFolder:
                 f"`{INDEX}` must list the shards and their checksums. Received: {str(folder)!r},"
                 f" where {error} is wrong or missing. Run `albatross build-shards` again."
             ) from error
+
+    def tokenizer(self) -> AnyTokenizer:
+        """Open the tokenizer in the folder.
+
+        Raises:
+            FolderError: there is none, or it is another than the one that cut the text.
+        """
+        found = open_tokenizer(self.folder)
+        if self.index.get("tokenizer_sha256", found.sha256) != found.sha256:
+            raise FolderError(
+                "Shards must lie beside the vocabulary that cut them. Received:"
+                f" {str(self.folder)!r} with {found!r}, which is another. Put the old one back, or"
+                " run `albatross build-shards` again."
+            )
+        return found
 
     @property
     def num_tokens(self) -> int:

@@ -22,7 +22,7 @@ from albatross.inspection.shown import label_name, show_sample
 from albatross.inspection.terminal import PrintedInspection
 from albatross.progress import Progress
 from albatross.settings.inspection import InspectSettings
-from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
+from albatross.tokenizer.folder import AnyTokenizer
 
 # Pairs a probe is given: its interval is then 2 % wide.
 _PAIRS = 20_000
@@ -55,7 +55,7 @@ def inspect(settings: InspectSettings) -> PrintedInspection:
 def _inspect(settings: InspectSettings) -> PrintedInspection:
     """Read the folder, make samples and measure."""
     folder = ShardFolder(settings.shards)
-    tokenizer = open_tokenizer(settings.shards)
+    tokenizer = folder.tokenizer()
     table = PieceTable.from_tokenizer(tokenizer)
     rule = SampleRule(
         max_length=settings.max_length,

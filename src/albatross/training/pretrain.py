@@ -67,7 +67,7 @@ class _Run:
         sources = [settings.shards, self.start, settings.replay]
         check_place(settings.out, [source for source in sources if source is not None])
         self.shards = ShardFolder(settings.shards, verify=world.is_first)
-        self.tokenizer = open_tokenizer(settings.shards)
+        self.tokenizer = self.shards.tokenizer()
         self.replay = self._replayed()
         self.config = self._config()
         check_length(settings.max_length, self.config)
@@ -171,13 +171,14 @@ class _Run:
         """
         if self.settings.replay is None:
             return None
-        if open_tokenizer(self.settings.replay).sha256 != self.tokenizer.sha256:
+        folder = ShardFolder(self.settings.replay, verify=self.world.is_first)
+        if folder.tokenizer().sha256 != self.tokenizer.sha256:
             raise ConfigError(
                 "`--replay` needs shards cut by the same tokenizer as the new ones. Received:"
                 f" {str(self.settings.replay)!r}. Run `albatross build-shards` with --tokenizer"
                 f" {str(self.settings.shards)!r}."
             )
-        return ShardFolder(self.settings.replay, verify=self.world.is_first)
+        return folder
 
     def _batches(self) -> PretrainingBatches:
         """Return the steps of the run.
