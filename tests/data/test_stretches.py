@@ -31,7 +31,7 @@ def walked(shard: Shard, longest: int, short_fraction: float, *key) -> list[tupl
             target = 8 + int(shorter * (longest - 7)) if is_short < short_fraction else longest
             limit = min(begin + target, stop)
             end = max([s for s in starts if begin < s <= limit], default=limit)
-            inside = [s for s in starts if begin < s < end]
+            inside = [s for s in starts if begin < s < end and begin in starts]
             middle = inside[int(drawn * len(inside))] if inside else end
             if end - begin >= MIN_TOKENS:
                 found.append((begin, middle, end, document))

@@ -29,7 +29,8 @@ class Stretches:
     """Stretches of a shard's text.
 
     Arrays of shape (stretches,): `document`, and `begin`, `middle` and `end` as tokens of the
-    shard. A sentence starts at `middle`; where none starts inside, it equals `end`.
+    shard. A sentence starts at `middle`; it equals `end` where none starts inside, and where the
+    stretch begins within a sentence.
     """
 
     document: Offsets
@@ -61,7 +62,9 @@ def cut_documents(shard: Shard, longest: int, short_fraction: float, *key: int |
         limit = np.minimum(begin + np.where(is_short, shorter.astype(np.int64), longest), stop)
         end = last_break(starts, begin, limit)
         first = np.searchsorted(starts, begin, side="right")
-        breaks = np.searchsorted(starts, end, side="left") - first
+        # The rest of a sentence that was cut is no segment: by it alone one could tell the order.
+        is_whole = starts[first - 1] == begin
+        breaks = np.where(is_whole, np.searchsorted(starts, end, side="left") - first, 0)
         drawn = (fractions(keys, 3 * turn + 2) * breaks).astype(np.int64)
         middle = np.where(breaks > 0, starts[first + drawn], end)
         is_kept = end - begin >= MIN_TOKENS
