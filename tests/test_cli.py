@@ -247,3 +247,8 @@ def test_a_reader_that_leaves_is_no_fault(exported, tmp_path, count, reader, lin
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"\n") == lines
+
+
+def test_a_model_to_go_on_from_may_be_named_by_the_shorter_option():
+    settings = parse("pretrain", ["shards", "out", "--from", "model"])
+    assert str(settings.from_model) == "model"

@@ -81,7 +81,7 @@ def test_the_summary_tells_what_a_run_was(page_of):
         "time": "1 h 0 min",
         "tokens a second": "1,000",
         "masked words: loss, held-out text": "3.250",
-        "told rightly: masked words": "25.0%",
+        "accuracy: masked words": "25.0%",
         "of the machine's peak used": "41.2%",
         "energy": "1.50 kWh",
     }
@@ -99,7 +99,7 @@ def test_words_are_shown_by_how_frequent_they_are(page_of):
     page = page_of([step(1), evaluation(1, **bands)])
     title = "Masked words found, by how frequent they are"
     assert page.lines(title) == {"common": [(1, 0.1)], "rare": [(1, 0)]}
-    assert list(page.lines("Told rightly of held-out text")) == ["masked words"]
+    assert list(page.lines("Accuracy on held-out text")) == ["masked words"]
 
 
 def test_skipped_steps_are_marked_and_counted(page_of):

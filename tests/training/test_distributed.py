@@ -22,6 +22,7 @@ OPTIONS = {
     "micro_tokens": 128,
     "evaluations": 2,
     "ema": 0.5,
+    "optimizer": "lamb",
     "threads": 1,
 }
 

@@ -311,6 +311,9 @@ def test_evaluations_are_spread_over_the_run(make):
     one.run()
     found = [line["step"] for line in read_log(one._log.path) if "evaluation" in line]
     assert found == [3, 5]
+    assert one.measure() == {"accuracy": 0.5}
+    one.measure()  # nothing has been learned since
+    assert [line["step"] for line in read_log(one._log.path) if "evaluation" in line] == [3, 5, 6]
 
 
 # === State ===

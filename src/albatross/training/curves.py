@@ -147,13 +147,13 @@ def _losses(columns: Columns) -> list[Chart]:
 
 
 def _accuracies(columns: Columns) -> list[Chart]:
-    """Return how much of the held-out text was told rightly, and how it is with rare words."""
+    """Return accuracies on held-out text, and how it is with rare words."""
     found = columns.evaluation
     whole = {_title(name): name for name in found if name.endswith("_accuracy")}
     bands = {band: f"masked_lm_accuracy_{band}" for band in _BANDS}
     charts = []
     for title, names in (
-        ("Told rightly of held-out text", whole),
+        ("Accuracy on held-out text", whole),
         ("Masked words found, by how frequent they are", bands),
     ):
         lines = [
@@ -214,7 +214,7 @@ def _summary(columns: Columns) -> dict[str, str]:
         if name.endswith("_loss"):
             summary[f"{_title(name).lower()}, {_HELD_OUT}"] = f"{value:.3f}"
         elif name.endswith("_accuracy"):
-            summary[f"told rightly: {_title(name)}"] = f"{value:.1%}"
+            summary[f"accuracy: {_title(name)}"] = f"{value:.1%}"
     if "flops_utilisation" in final:
         summary["of the machine's peak used"] = f"{final['flops_utilisation']:.1%}"
     if "energy_wh" in final:

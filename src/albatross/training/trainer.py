@@ -129,6 +129,7 @@ class Trainer:
         self.objective, self.optimization = objective, optimization
         self.progression = Progression(position=source.start)
         self.replayed: dict[int, float] = {}
+        self._measured: tuple[int, dict[str, float]] | None = None
         self._source, self._log, self._hooks, self._title = source, log, hooks, title
         self._module = spread(objective, objective.encoder, self.world, optimization.parallel)
         named = objective.named_parameters()
@@ -224,11 +225,13 @@ class Trainer:
         return entry
 
     def measure(self) -> dict[str, float]:
-        """Measure the model, and put what is found into the log."""
-        figures = self.evaluate()
-        if figures:
-            self._write({"step": self.progression.step, "evaluation": figures})
-        return figures
+        """Measure the model, once at a step, and put what is found into the log."""
+        step = self.progression.step
+        if self._measured is None or self._measured[0] != step:
+            self._measured = step, self.evaluate()
+            if self._measured[1]:
+                self._write({"step": step, "evaluation": self._measured[1]})
+        return self._measured[1]
 
     def evaluate(self) -> dict[str, float]:
         """Measure the model, averaged where averages are kept, on what is held out."""

@@ -76,6 +76,8 @@ class Workspace:
     ) -> Trainer:
         """Take a model to its last step, from where an interrupted run of the same settings was.
 
+        It is measured at the end, if it can be.
+
         Args:
             objective: the model with what it is trained for.
             source: what steps learn from.
@@ -113,6 +115,7 @@ class Workspace:
                 hooks.watch = events.add
                 stack.callback(events.close)
             trainer.run()
+            trainer.measure()
         return trainer
 
     def finish(self, trainer: Trainer, metrics: Mapping[str, float]) -> Path:
