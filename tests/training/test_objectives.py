@@ -41,6 +41,7 @@ def gradients_of(objective, batches, **options):
     gradients = Gradients(objective, objective, World(), **settings)
     tokens = sum(len(batch.input_ids) for batch in batches)
     losses = gradients.compute(StepBatch(batches, (0,), tokens, 0), 0, None)
+    gradients.clip(dict(objective.named_parameters()))
     found = [p.grad.flatten() for p in objective.parameters() if p.grad is not None]
     return losses, torch.cat(found)
 
@@ -106,9 +107,8 @@ def test_half_precision_gives_about_the_same_gradients(precision):
     exact = gradients_of(MaskedWords(model()), [batch])
     objective = MaskedWords(model())
     losses, found = gradients_of(objective, [batch], precision=precision)
-    scale = 2.0**16 if precision == "float16" else 1.0
     assert losses["loss"] == pytest.approx(exact[0]["loss"], rel=1e-2)
-    assert float((found / scale - exact[1]).norm() / exact[1].norm()) < 0.05
+    assert float((found - exact[1]).norm() / exact[1].norm()) < 0.05
 
 
 def test_fewer_depths_are_another_function_of_the_same_weights():
@@ -127,7 +127,7 @@ def test_replaced_tokens_train_generator_and_detector_and_leave_the_old_head_alo
     parts = [losses[n] * w for n, w in objective.weights.items()]
     assert losses["loss"] == pytest.approx(sum(parts))
     assert objective.weights["replaced_token_loss"] == 50
-    assert one.predictions.dense.weight.grad is None
+    assert not any(p.requires_grad for p in one.predictions.parameters())
     assert all(p.grad is not None for p in objective.detector.generator.parameters())
 
 

@@ -12,7 +12,7 @@ from transformers import AlbertForPreTraining as TransformersAlbert
 from albatross.checkpoints.model_folder import read_weights
 from albatross.conversion.convert import convert
 from albatross.corpus.build_shards import build_shards
-from albatross.data.masking import PieceTable
+from albatross.data.masking import MaskingRule, PieceTable
 from albatross.data.shards import ShardFolder
 from albatross.errors import ConfigError, FolderError, TrainingError
 from albatross.modeling.embeddings import sinusoidal_positions
@@ -254,6 +254,21 @@ def test_a_detector_keeps_no_head_that_nothing_trained(short, tmp_path, capsys):
     assert not [name for name in read_weights(out) if name.startswith("predictions.")]
     pretrain(replace(short, from_model=out, out=tmp_path / "on"))
     assert "Starting anew: predictions, which the model lacks" in capsys.readouterr().err
+
+
+def test_the_averages_are_what_is_kept(short, tmp_path):
+    plain = pretrain(replace(short, out=tmp_path / "plain"))
+    averaged = pretrain(replace(short, ema=0.9))
+    assert lines_of(plain) == lines_of(averaged)
+    name = "albert.embeddings.word_embeddings.weight"
+    assert not np.array_equal(read_weights(plain)[name], read_weights(averaged)[name])
+
+
+def test_held_out_text_is_masked_by_the_papers_rule_whatever_the_run_masks(short):
+    run = module._Run(replace(short, masking_rate=0.4, max_ngram=1), World())
+    shards = run.shards.held_out
+    assert run.source(shards, 64).rule.masking == MaskingRule()
+    assert run.source(shards, 64, held_out=False).rule.masking.rate == 0.4
 
 
 # === Stages, replay, and the plan ===

@@ -324,7 +324,9 @@ def save(one, folder):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "stable-adamw", "lamb", "lamb-google"])
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "precision": "float16"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"ema": 0.9}, {"precision": "float16", "extent": Extent(steps=30)}]
+)
 def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path, optimizer, options):
     whole = make(optimizer=optimizer, **options)
     whole.run()
@@ -336,6 +338,7 @@ def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path, optimizer, option
     read_state(tmp_path / "state", second)
     second.run()
     assert torch.equal(weights(second), weights(whole))
+    assert not torch.equal(weights(whole), weights(make()))
     assert lines(first) + lines(second) == lines(whole)
     with second.averages.in_place(), whole.averages.in_place():
         assert torch.equal(weights(second), weights(whole))
