@@ -29,8 +29,13 @@ from albatross.training.distributed import World, joined
 from albatross.training.heap import tune_heap
 from albatross.training.objectives import HeadLosses
 from albatross.training.schedules import Extent
-from albatross.training.trainer import Optimization
-from albatross.training.workspace import Workspace, check_length, check_place, set_threads
+from albatross.training.workspace import (
+    Workspace,
+    check_length,
+    check_place,
+    optimization_of,
+    set_threads,
+)
 
 # Tokens computed together when the finished model is scored.
 _SCORING_TOKENS = 8_192
@@ -112,32 +117,14 @@ def _finetune(settings: FinetuneSettings, world: World) -> Path:
     )
     examples = [example for record in records for example in task.features(record)]
     batches = ExampleBatches(examples, settings.batch_size, settings.seed)
-    optimization = _optimization(settings, batches.steps_per_epoch)
+    steps = max(1, round(batches.steps_per_epoch * settings.epochs))
+    optimization = optimization_of(settings, Extent(steps=steps))
     trainer = workspace.train(HeadLosses(model), batches, optimization)
     metrics: dict[str, float] = {}
     if dev:
         with trainer.averages.in_place():
             metrics = score_records(TorchEngine(model), task, dev, _SCORING_TOKENS)
     return workspace.finish(trainer, metrics)
-
-
-def _optimization(settings: FinetuneSettings, steps_per_epoch: int) -> Optimization:
-    """Return how the run learns."""
-    return Optimization(
-        extent=Extent(steps=max(1, round(steps_per_epoch * settings.epochs))),
-        learning_rate=settings.learning_rate,
-        warmup=settings.warmup,
-        weight_decay=settings.weight_decay,
-        beta2=settings.beta2,
-        clip_norm=settings.clip_norm,
-        seed=settings.seed,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        decay=settings.decay,
-        precision=settings.precision,
-        ema=settings.ema,
-        save_every_seconds=settings.save_minutes * 60,
-    )
 
 
 def limit_records(records: Sequence[TextRecord], limit: int | None, seed: int) -> list[TextRecord]:

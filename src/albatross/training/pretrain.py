@@ -31,7 +31,13 @@ from albatross.training.plan import show_plan
 from albatross.training.schedules import Extent, parse_budget
 from albatross.training.speed import Speedometer
 from albatross.training.trainer import Optimization, Trainer
-from albatross.training.workspace import Workspace, check_length, check_place, set_threads
+from albatross.training.workspace import (
+    Workspace,
+    check_length,
+    check_place,
+    optimization_of,
+    set_threads,
+)
 
 DEFAULT_STEPS = 10_000
 # Text that figures are measured on, at once and in all: enough for the second digit of the loss.
@@ -214,23 +220,12 @@ class _Run:
         budget = None if settings.budget is None else parse_budget(settings.budget)
         has_length = settings.tokens is not None or budget is not None
         steps = settings.steps or (None if has_length else DEFAULT_STEPS)
-        return Optimization(
-            extent=Extent(steps=steps, tokens=settings.tokens, seconds=budget),
-            learning_rate=settings.learning_rate,
-            warmup=settings.warmup,
-            weight_decay=settings.weight_decay,
-            beta2=settings.beta2,
-            clip_norm=settings.clip_norm,
-            seed=settings.seed,
-            optimizer=settings.optimizer,
-            schedule=settings.schedule,
-            decay=settings.decay,
-            precision=settings.precision,
+        return optimization_of(
+            settings,
+            Extent(steps=steps, tokens=settings.tokens, seconds=budget),
             parallel=settings.parallel,
-            ema=settings.ema,
             spike_factor=settings.spike_factor,
             evaluations=settings.evaluations,
-            save_every_seconds=settings.save_minutes * 60,
             depths_at=self.depths,
         )
 

@@ -29,6 +29,7 @@ from albatross.training.curves import write_curves
 from albatross.training.distributed import World, whole
 from albatross.training.objectives import Objective
 from albatross.training.run_log import LOG, RunLog
+from albatross.training.schedules import Extent
 from albatross.training.state import gather_state, read_state, write_state
 from albatross.training.tensorboard import TensorboardLog
 from albatross.training.trainer import Hooks, Optimization, StepSource, Trainer
@@ -185,6 +186,28 @@ class Workspace:
                 f"An interrupted run goes on with its own settings and data. Received for"
                 f" {str(out)!r}: {'; '.join(differing)}. Use those from before, or another folder."
             )
+
+
+def optimization_of(
+    settings: PretrainSettings | FinetuneSettings, extent: Extent, **more: Any
+) -> Optimization:
+    """Return how a run learns: what both verbs have settings for, and what one has beside them."""
+    return Optimization(
+        extent=extent,
+        learning_rate=settings.learning_rate,
+        warmup=settings.warmup,
+        weight_decay=settings.weight_decay,
+        beta2=settings.beta2,
+        clip_norm=settings.clip_norm,
+        seed=settings.seed,
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
+        decay=settings.decay,
+        precision=settings.precision,
+        ema=settings.ema,
+        save_every_seconds=settings.save_minutes * 60,
+        **more,
+    )
 
 
 def check_place(out: Path, sources: Sequence[Path]) -> None:
