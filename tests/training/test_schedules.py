@@ -84,7 +84,7 @@ def spans_of(extent, seconds_of):
     """Take a run to its end; how far it was before each step, and the rates."""
     done = {"step": 0, "tokens": 0, "seconds": 0.0}
     fractions, rates = [], []
-    while not extent.finished(**done):
+    while extent.fraction(**done) < 1:
         fractions.append(extent.fraction(**done))
         unit = extent.unit(fractions[-1], done["step"], 100)
         rates.append(schedule_factor("linear", fractions[-1], unit, warmup=0.1, decay=0.2))

@@ -104,10 +104,6 @@ class Extent:
             return batch_tokens / self.tokens
         return fraction / step if step and fraction else _FIRST_UNIT
 
-    def finished(self, step: int, tokens: int, seconds: float) -> bool:
-        """Whether a run is at its end after so many steps, tokens and seconds."""
-        return self.fraction(step, tokens, seconds) >= 1.0
-
 
 def parse_budget(text: str) -> float:
     """Return the seconds of a span of time: days, hours, minutes and seconds.

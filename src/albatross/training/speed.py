@@ -18,18 +18,14 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 class Speedometer:
-    """Tells the speed of a run since it was last asked."""
+    """Tells the speed of a run since it was last asked; at first, over the whole run."""
 
     def __init__(self, config: AlbertConfig, *, length: int, masking_rate: float) -> None:
         """Keep what a token costs; nothing is measured yet."""
         cost = model_cost(config, sequence_length=length, masking_rate=masking_rate)
         self._flops_per_token = cost.training_flops_per_token
         self._peak: float | None = None
-        self._before: tuple[int, float] | None = None
-
-    def start(self, trainer: Trainer) -> None:
-        """Begin to measure where a run stands."""
-        self._before = trainer.progression.tokens, trainer.progression.seconds
+        self._before = 0, 0.0
 
     def figures(self, trainer: Trainer) -> dict[str, float]:
         """Return tokens per second, the share of the measured peak that they take, and the energy.
@@ -38,7 +34,7 @@ class Speedometer:
         pass would take.
         """
         done = trainer.progression
-        tokens, seconds = self._before or (0, 0.0)
+        tokens, seconds = self._before
         self._before = done.tokens, done.seconds
         figures = {"energy_wh": done.watt_hours}
         if done.seconds > seconds:
