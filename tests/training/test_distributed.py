@@ -33,7 +33,7 @@ def torchrun(settings, **options):
     for name, value in {**OPTIONS, **options}.items():
         words += ["--" + name.replace("_", "-"), str(value)]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-port", str(29_000 + os.getpid() % 999), "-m", "albatross", "pretrain"]
+    command += ["--standalone", "-m", "albatross", "pretrain"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, str(settings.shards), str(settings.out), *words],

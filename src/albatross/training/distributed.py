@@ -98,6 +98,7 @@ def joined(device: Device = "auto") -> Iterator[World]:
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size(), place)
+        dist.barrier()  # one that leaves while the first still writes would end the others' threads
     finally:
         dist.destroy_process_group()
 
