@@ -354,3 +354,21 @@ def test_the_right_activation_is_taken_without_a_warning(version_1, tmp_path, ca
     assert main(words) == 0
     assert "warning" not in capsys.readouterr().err
     assert read_config(tmp_path / "out").hidden_act == "gelu_new"
+
+
+# === Precision ===
+
+
+def test_weights_can_be_stored_in_half_the_bytes(folder, tmp_path):
+    report = convert(ConvertSettings(folder, tmp_path / "half", dtype="float16"))
+    before, after = read_weights(folder), read_weights(tmp_path / "half")
+    assert {array.dtype.name for array in after.values()} == {"float16"}
+    assert all(np.allclose(before[name], after[name], atol=1e-3) for name in before)
+    assert "weights stored as float16" in report.changes
+    assert not report.preserving
+
+
+def test_a_precision_that_the_weights_have_changes_nothing(folder, tmp_path):
+    report = convert(ConvertSettings(folder, tmp_path / "same", dtype="float32"))
+    assert_same_tensors(folder, tmp_path / "same")
+    assert report.preserving

@@ -42,7 +42,8 @@ def convert(settings: ConvertSettings) -> ConversionReport:
     _check_place(settings.out, source)
     if settings.hidden_act is None:
         warn_of_activation(source.files, source.config, source.arrays)
-    arrays, dropped = _without(source, settings.drop)
+    originals, dropped = _without(source, settings.drop)
+    arrays = _stored_as(originals, settings.dtype)
     start, changes = _changed_config(source.config, settings)
     with Progress("layers", total=1) as progress:
         built = restructure(
@@ -71,13 +72,13 @@ def convert(settings: ConvertSettings) -> ConversionReport:
         dropped=dropped,
         missing=missing_parts(source),
         changes=(*changes, *_structure_changes(start, built.config, settings), *form.changes),
-        preserving=built.preserving and start == source.config,
+        preserving=built.preserving and start == source.config and settings.dtype != "float16",
     )
     with writing(settings.out) as folder:
         write_form(folder, form, settings.to, tokenizer, {"verb": "convert"})
         if settings.to != "google":
             copy_companions(source.files, folder)
-        report = replace(report, difference=_difference(source, arrays, folder))
+        report = replace(report, difference=_difference(source, originals, folder))
         _check_same(report)
         _record(folder, source, settings, report)
     return report
@@ -145,11 +146,20 @@ def _without(source: Source, drop: tuple[str, ...]) -> tuple[Arrays, tuple[str, 
     return kept, tuple(sorted(gone))
 
 
+def _stored_as(arrays: Arrays, dtype: str | None) -> Arrays:
+    """Return the arrays in another precision; those that are in it stay the same objects."""
+    if dtype is None:
+        return arrays
+    return {name: array.astype(dtype, copy=False) for name, array in arrays.items()}
+
+
 def _changed_config(
     config: AlbertConfig, settings: ConvertSettings
 ) -> tuple[AlbertConfig, tuple[str, ...]]:
     """Return the configuration with the activation and the class that are asked for."""
     changes: list[str] = []
+    if settings.dtype is not None:
+        changes.append(f"weights stored as {settings.dtype}")
     if settings.hidden_act is not None and settings.hidden_act != config.hidden_act:
         changes.append(f"hidden_act {config.hidden_act} -> {settings.hidden_act}")
         config = replace(config, hidden_act=settings.hidden_act)

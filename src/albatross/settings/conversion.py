@@ -51,6 +51,8 @@ class ConvertSettings(Settings):
     """Keep what merging took from each depth, as residuals of this rank."""
     hidden_act: Literal["gelu_new", "gelu", "relu", "tanh"] | None = None
     """Correct a wrong activation; v1 folders say gelu and were trained with gelu_new."""
+    dtype: Literal["float32", "float16"] | None = None
+    """How weights are stored; float16 halves the file and rounds them. As they are by default."""
     architecture: Architecture | None = None
     """The class to write down, where the tensors alone do not tell: a RACE checkpoint of Google's
     is AlbertForMultipleChoice."""
