@@ -9,7 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from albatross.data.records import TextRecord, read_text_records
+from albatross.data.records import (
+    SourceRecord,
+    TextRecord,
+    read_text_records,
+    source_records,
+)
 from albatross.errors import DataError
 
 RECORDS = [
@@ -79,7 +84,57 @@ def test_csv_and_jsonl_hold_any_text(tmp_path, texts):
 
 def test_a_pair_may_have_the_benchmarks_column_names(tmp_path):
     path = write(tmp_path / "a.tsv", "index\tsentence1\tsentence2\tlabel\n0\tA\tB\tentailment\n")
-    assert read_text_records(path) == [TextRecord("A", "B", "entailment")]
+    assert read_text_records(path) == [TextRecord("A", "B", "entailment", id="0")]
+
+
+def test_a_record_knows_its_place_id_and_subset(tmp_path):
+    path = write(tmp_path / "a.tsv", "text\tid\tsubset\nOne\t7\tnews\n")
+    (record,) = read_text_records(path)
+    assert record == TextRecord("One", id="7", subset="news")
+    assert record.place == f"line 2 of {str(path)!r}"
+
+
+def test_a_file_without_names_is_read_by_numbers(tmp_path):
+    path = write(tmp_path / "a.csv", '1,"One, or so"\n0,Two\n')
+    assert read_text_records(path, {"label": "1", "text": "2"}) == [
+        TextRecord("One, or so", None, "1"),
+        TextRecord("Two", None, "0"),
+    ]
+
+
+def test_a_given_text_has_no_pair_that_is_not_given(tmp_path):
+    path = write(tmp_path / "a.tsv", "a\tsentence2\nOne\tTwo\n")
+    assert read_text_records(path, {"text": "a"}) == [TextRecord("One")]
+    columns = {"text": "a", "text_pair": "sentence2"}
+    assert read_text_records(path, columns) == [TextRecord("One", "Two")]
+
+
+def test_a_list_gives_several_labels(tmp_path):
+    lines = '{"text": "a", "labels": ["x", 1]}\n{"text": "b", "labels": []}\n'
+    records = read_text_records(write(tmp_path / "a.jsonl", lines))
+    assert [record.labels for record in records] == [("x", "1"), ()]
+    assert [record.label for record in records] == [None, None]
+
+
+def test_a_cell_that_spells_a_list_gives_several_labels(tmp_path):
+    path = write(tmp_path / "a.tsv", 'text\tlabel\na\t["x", "y"]\nb\t[sic]\nc\tx\n')
+    records = read_text_records(path)
+    assert [record.labels for record in records] == [("x", "y"), None, None]
+    assert [record.label for record in records] == [None, "[sic]", "x"]
+
+
+def test_a_source_may_have_many_references_and_be_a_list_of_sentences(tmp_path):
+    lines = '{"source": ["A.", "B."], "target": ["a", "b"]}\n{"source": "C", "target": "c"}\n'
+    assert list(source_records(write(tmp_path / "a.jsonl", lines))) == [
+        SourceRecord("A. B.", ("a", "b")),
+        SourceRecord("C", ("c",)),
+    ]
+
+
+def test_a_source_may_have_no_reference_and_one_that_looks_like_a_list(tmp_path):
+    path = write(tmp_path / "a.tsv", 'source\tsummary\nA\t\nB\t[1]\nC\t["x", "y"]\n')
+    found = [record.references for record in source_records(path)]
+    assert found == [(), ("[1]",), ("x", "y")]
 
 
 def test_a_csv_cell_may_hold_line_ends_and_a_million_characters(tmp_path):
@@ -141,6 +196,10 @@ def test_blank_lines_are_passed_over(tmp_path):
         ("a.jsonl", '{"text": 3}\n', "text must be a string. Received: 3 in line 1"),
         ("a.jsonl", '{"text": "a", "text_pair": [1]}\n', r"string\. Received: \[1\] in line 1"),
         ("a.jsonl", '{"text": "a", "label": {"a": 1}}\n', r'label must be .*\{"a": 1\} in line 1'),
+        ("a.jsonl", '{"text": null}\n', "text must be a string. Received: null in line 1"),
+        ("a.jsonl", '{"text": "a", "labels": ["x", "x"]}\n', r"different.*in line 1"),
+        ("a.jsonl", '{"text": "a", "labels": ["x", null]}\n', r"none empty.*in line 1"),
+        ("a.tsv", "sentence\treview\na\tb\n", "line 2 of .* with sentence and review"),
         ("a.csv", b"text\nfine\n\xe9\n", "byte 0xe9 in line 3"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +22,20 @@ IGNORED_LABEL = -100
 class Example:
     """One sequence as a model reads it, specials included.
 
-    `input_ids` and `token_type_ids` have shape (tokens,). A label is one number, or an array of
-    shape (tokens,).
+    Attributes:
+        input_ids: (tokens,)
+        token_type_ids: (tokens,)
+        labels: by name, each one number, or an array whose first axis is tokens or one
+        origin: what the task needs to read an answer back, such as where the tokens stood in the
+            text; no model sees it
+        target: the sequence that is to be made of this one, if any
     """
 
     input_ids: IntArray
     token_type_ids: IntArray
-    labels: Mapping[str, float | IntArray] = field(default_factory=dict)
+    labels: Mapping[str, float | NDArray[Any]] = field(default_factory=dict)
+    origin: Any = None
+    target: Example | None = None
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,9 @@ class PackedBatch:
         cu_seqlens: (sequences + 1,); sequence s is the tokens from cu_seqlens[s] to cu_seqlens[s +
             1]
         max_seqlen: tokens of the longest sequence
-        labels: by name, (sequences,) or (total_tokens,)
+        labels: by name, (sequences,) or (total_tokens,), or wider rows of these
         example_to_record: (sequences,), the record that each sequence was made from
+        target: the sequences that are to be made of these, if any
     """
 
     input_ids: IntArray
@@ -52,6 +61,7 @@ class PackedBatch:
     max_seqlen: int
     labels: Mapping[str, NDArray[np.generic]]
     example_to_record: IntArray
+    target: PackedBatch | None = None
 
     @property
     def num_sequences(self) -> int:
@@ -73,6 +83,7 @@ def pack(examples: Sequence[Example], records: Sequence[int] | None = None) -> P
         examples: at least one, each with at least one token and all with the same label names.
         records: the record of each example; by default its own position.
     """
+    targets = [example.target for example in examples if example.target is not None]
     lengths = np.array([len(example.input_ids) for example in examples], dtype=np.int64)
     cu_seqlens = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return PackedBatch(
@@ -85,6 +96,7 @@ def pack(examples: Sequence[Example], records: Sequence[int] | None = None) -> P
         example_to_record=np.asarray(
             range(len(examples)) if records is None else records, dtype=np.int64
         ),
+        target=pack(targets, records) if targets else None,
     )
 
 
@@ -124,7 +136,7 @@ def batches_by_tokens(
 
 
 def _join(examples: Sequence[Example], name: str) -> NDArray[np.generic]:
-    """Stack one label of all examples: numbers to (sequences,), arrays to (total_tokens,)."""
+    """Stack one label of all examples: numbers to (sequences,), arrays along their first axis."""
     values = [example.labels[name] for example in examples]
     if isinstance(values[0], np.ndarray):
         return np.concatenate([np.asarray(value) for value in values])

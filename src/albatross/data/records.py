@@ -1,57 +1,198 @@
-"""Files to labelled records: tsv, csv and JSON lines, plain or packed, columns by their names."""
+"""Labelled records of each kind, and texts and pairs of sequences made of the rows of a table."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from albatross.data.text_files import format_of, read_lines
+from albatross.data.columns import NO_COLUMNS, Columns, Part
 from albatross.errors import DataError
 
-# Names of the columns that hold each part, in order of preference.
-COLUMNS = {
-    "text": ("text", "sentence", "sentence1"),
-    "text_pair": ("text_pair", "sentence2"),
-    "label": ("label",),
+Record = TypeVar("Record")
+
+# Of a record of any kind.
+ID = Part(("id", "index", "idx", "uid", "guid"), in_order=True)
+SUBSET = Part(("subset",))
+_TEXT = {
+    "text": Part(
+        (
+            *("text", "sentence", "sentence1", "text1", "text_a", "premise", "question1"),
+            *("review", "content", "comment", "message", "tweet", "utterance"),
+        ),
+        is_needed=True,
+    ),
+    "text_pair": Part(("text_pair", "sentence2", "text2", "text_b", "hypothesis", "question2")),
+    "label": Part(
+        (
+            *("label", "labels", "class", "category", "sentiment", "intent", "topic", "target"),
+            *("gold_label", "score", "rating", "stars", "similarity"),
+        ),
+        may_lack=True,
+    ),
+    "id": ID,
+    "subset": SUBSET,
 }
-# The csv module refuses cells above 131,072 characters unless told otherwise.
-_LONGEST_CELL = 2**31 - 1
-Row = tuple[int, Mapping[str, object]]
-"""The number of the line a record starts at, and its cells by the names of their columns."""
+_SOURCE = {
+    "source": Part(
+        ("source", "input", "text", "document", "article", "dialogue"),
+        is_needed=True,
+    ),
+    "references": Part(
+        ("references", "reference", "target", "targets", "summary", "highlights", "output"),
+        may_lack=True,
+    ),
+    "id": ID,
+    "subset": SUBSET,
+}
 
 
 @dataclass(frozen=True)
 class TextRecord:
-    """A text, or a pair, with its label where there is one."""
+    """A text, or a pair, with its label where there is one.
+
+    Attributes:
+        text: the text, or the first of a pair
+        text_pair: the second of a pair
+        label: its class or number as the file spells it
+        labels: several classes at once; `label` is None then
+        id: what the file calls the record
+        subset: the part of the file that it belongs to, for figures of each
+        place: where it stands, for messages: "line 7 of 'dev.tsv'"
+    """
 
     text: str
     text_pair: str | None = None
     label: str | None = None
+    labels: tuple[str, ...] | None = None
+    id: str = ""
+    subset: str = ""
+    place: str = field(default="", compare=False, repr=False)
 
 
-def read_text_records(path: Path) -> list[TextRecord]:
-    """Read all records of a file.
+@dataclass(frozen=True)
+class ChoiceRecord:
+    """A question with the answers to choose from; `label` is the number of the right one."""
+
+    context: str
+    question: str
+    choices: tuple[str, ...]
+    label: int | None = None
+    id: str = ""
+    subset: str = ""
+    place: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class SpanText:
+    """A piece of a context, and the character that it starts at."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class SpanRecord:
+    """A question and the context that holds its answers, any of which is right.
+
+    Attributes:
+        question: the question
+        context: the text to answer from
+        answers: pieces of the context
+        is_impossible: the context is known to hold no answer
+        is_labelled: whether answers are known, or known to be none
+        id: what the file calls the question
+        subset: the part of the file that it belongs to
+        place: where it stands, for messages
+    """
+
+    question: str
+    context: str
+    answers: tuple[SpanText, ...] = ()
+    is_impossible: bool = False
+    is_labelled: bool = False
+    id: str = ""
+    subset: str = ""
+    place: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class WordsRecord:
+    """The words of a sentence, and the tag of each: O, B-TYPE or I-TYPE."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None = None
+    id: str = ""
+    subset: str = ""
+    place: str = field(default="", compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A text to rewrite, and what it may become; training uses the first reference."""
+
+    source: str
+    references: tuple[str, ...] = ()
+    id: str = ""
+    subset: str = ""
+    place: str = field(default="", compare=False, repr=False)
+
+
+def read_text_records(path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[TextRecord]:
+    """Read all texts, or pairs, of a table.
 
     A label is text as the file spells it, without space around it; an empty one is none. A JSON
-    number is taken by its value (1.0 is 1), true and false as JSON spells them.
+    number is taken by its value (1.0 is 1), true and false as JSON spells them. A list, or a cell
+    that is a JSON list, gives several labels.
 
     Raises:
-        DataError: the file is missing, empty or of another format, or a line breaks a rule.
+        DataError: the file is missing, empty or of another format, or a row breaks a rule.
     """
-    readers = {".tsv": _tsv_rows, ".csv": _csv_rows, ".jsonl": _jsonl_rows}
-    ending = format_of(path)
-    if not path.is_file() or ending not in readers:
-        missing = "a folder" if path.is_dir() else "no such file"
-        raise DataError(
-            "Records must be a .tsv, .csv or .jsonl file (or that with .gz, .bz2 or .xz)."
-            f" Received: {str(path)!r}: {'another ending' if path.is_file() else missing}."
-            " Check the path."
+    return at_least_one(list(text_records(path, columns)), path)
+
+
+def text_records(path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> Iterator[TextRecord]:
+    """Yield texts, or pairs; given a column of texts and none of pairs, there are no pairs."""
+    alone = "text" in columns and "text_pair" not in columns
+    parts = {key: part for key, part in _TEXT.items() if key != "text_pair" or not alone}
+    for row in Columns(parts, columns).read(path):
+        cells, place = row.cells, row.place
+        pair = cells.get("text_pair")
+        label, labels = _labels_of(cells["label"], place)
+        yield TextRecord(
+            text_of(cells["text"], "text", place),
+            None if pair is None else text_of(pair, "text", place),
+            label,
+            labels,
+            name_of(cells["id"]),
+            name_of(cells["subset"]),
+            place,
         )
-    records = [_record(path, number, row) for number, row in readers[ending](path)]
+
+
+def source_records(path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> Iterator[SourceRecord]:
+    """Yield texts with what they become; a source that is a list of sentences is joined."""
+    for row in Columns(_SOURCE, columns).read(path):
+        source, references = row.cells["source"], _listed(row.cells["references"])
+        sentences = source if isinstance(source, list) else [source]
+        yield SourceRecord(
+            " ".join(text_of(sentence, "source", row.place) for sentence in sentences),
+            tuple(text_of(reference, "reference", row.place) for reference in references),
+            name_of(row.cells["id"]),
+            name_of(row.cells["subset"]),
+            row.place,
+        )
+
+
+def at_least_one(records: list[Record], path: Path) -> list[Record]:
+    """Return records, of which there must be one.
+
+    Raises:
+        DataError: there is none.
+    """
     if not records:
         raise DataError(
             f"A record file must hold at least one record. Received: {str(path)!r} with none."
@@ -60,115 +201,80 @@ def read_text_records(path: Path) -> list[TextRecord]:
     return records
 
 
-def _record(path: Path, number: int, row: Mapping[str, object]) -> TextRecord:
-    """Make a record of one row."""
-    found = {
-        part: next((row[name] for name in names if row.get(name) is not None), None)
-        for part, names in COLUMNS.items()
-    }
-    if found["text"] is None:
-        columns = ", ".join(row) or "none"
-        raise DataError(
-            f"A record needs a column {' or '.join(COLUMNS['text'])}. Received: line {number} of"
-            f" {str(path)!r} with the columns {columns}. Name the columns in the first line."
-        )
-    text, pair = found["text"], found["text_pair"]
-    if not (isinstance(text, str) and isinstance(pair, str | None)):
-        wrong = pair if isinstance(text, str) else text
-        raise DataError(
-            f"A text must be a string. Received: {json.dumps(wrong)[:60]} in line {number} of"
-            f" {str(path)!r}. Put it in quotes."
-        )
-    return TextRecord(text, pair, _label(path, number, found["label"]))
+# === Cells ===
 
 
-def _label(path: Path, number: int, value: object) -> str | None:
-    """Return a label's spelling, equal for equal values; None for an empty cell."""
-    if isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, float):
-        if math.isnan(value):  # pandas writes an empty cell so
-            return None
-        value = int(value) if value.is_integer() else value
-    if value is None or isinstance(value, str | int | float):
-        return (str(value).strip() or None) if value is not None else None
+def text_of(value: object, part: str, place: str) -> str:
+    """Return a cell that must be a string.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if isinstance(value, str):
+        return value
     raise DataError(
-        "A label must be a string, a number, true or false. Received:"
-        f" {json.dumps(value)[:60]} in line {number} of {str(path)!r}. Mend the line."
+        f"A {part} must be a string. Received: {json.dumps(value, default=str)[:60]} in {place}."
+        " Put it in quotes."
     )
 
 
-def _tsv_rows(path: Path) -> Iterator[Row]:
-    """Yield rows of a tab-separated file; quotes are ordinary characters, as in GLUE."""
-    lines = enumerate(read_lines(path), start=1)
-    cells = ((number, line.split("\t")) for number, line in lines if line)
-    return _named_rows(path, cells, "a text must not hold a tab")
+def name_of(value: object) -> str:
+    """Return the spelling of an id or a subset; of nothing, the empty text."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    """Yield rows of a comma-separated file with the usual quoting."""
-    return _named_rows(path, _csv_cells(path), "quote texts that hold a comma")
-
-
-def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each row that has any, and the line that it starts at."""
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    rows = csv.reader((line + "\n" for line in read_lines(path)), strict=True)
-    start = 1
-    try:
-        for cells in rows:
-            if cells:
-                yield start, cells
-            start = rows.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"A .csv file must be quoted rightly. Received: the row that starts at line {start} of"
-            f" {str(path)!r}: {error}. Mend its quotes."
-        ) from error
-
-
-def _named_rows(path: Path, rows: Iterable[tuple[int, list[str]]], remedy: str) -> Iterator[Row]:
-    """Give the cells of each row the names in the first one."""
-    header: list[str] = []
-    for number, cells in rows:
-        if not header:
-            header = _checked_header(path, cells)
-        elif len(cells) == len(header):
-            yield number, dict(zip(header, cells, strict=True))
-        else:
-            raise DataError(
-                f"Every row must have the {len(header)} columns of the first. Received: line"
-                f" {number} of {str(path)!r} with {len(cells)}. Mend the line; {remedy}."
-            )
-
-
-def _checked_header(path: Path, cells: list[str]) -> list[str]:
-    """Return the names of the columns; two of the same name would hide one another."""
-    header = [cell.strip() for cell in cells]
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise DataError(
-            f"Columns must have different names. Received: {', '.join(twice)} more than once in"
-            f" {str(path)!r}. Rename or remove a column."
-        )
-    return header
-
-
-def _jsonl_rows(path: Path) -> Iterator[Row]:
-    """Yield the objects of JSON lines."""
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
+def list_of(value: object) -> Sequence[object] | None:
+    """Return a list, or the one that a cell spells in JSON; None for any other value."""
+    if isinstance(value, str) and value[:1] == "[" and value.rstrip()[-1:] == "]":
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"Every line must be JSON. Received: line {number} of {str(path)!r}: {error}."
-                " Mend or remove it."
-            ) from error
-        if not isinstance(row, dict):
-            raise DataError(
-                f"Every JSON line must be an object. Received: line {number} of {str(path)!r}: a"
-                f" {type(row).__name__}. Mend or remove it."
-            )
-        yield number, row
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, list) else None
+
+
+def label_of(value: object, place: str) -> str | None:
+    """Return a label's spelling, equal for equal values; None for an empty cell.
+
+    Raises:
+        DataError: it is neither text nor a number nor true or false.
+    """
+    if value is None or isinstance(value, str):
+        return (value or "").strip() or None
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if math.isnan(value):  # pandas writes an empty cell so
+            return None
+        return str(int(value) if value.is_integer() else value)
+    raise DataError(
+        "A label must be a string, a number, true or false. Received:"
+        f" {json.dumps(value, default=str)[:60]} in {place}. Mend it."
+    )
+
+
+def _labels_of(value: object, place: str) -> tuple[str | None, tuple[str, ...] | None]:
+    """Return the one label of a cell, or the several that it lists."""
+    several = list_of(value)
+    if several is None:
+        return label_of(value, place), None
+    found = [label_of(item, place) for item in several]
+    labels = tuple(dict.fromkeys(label for label in found if label is not None))
+    if len(labels) < len(found):
+        raise DataError(
+            "Several labels must be different, and none empty. Received:"
+            f" {json.dumps(several, default=str)[:60]} in {place}. Mend the list."
+        )
+    return None, labels
+
+
+def _listed(value: object) -> Sequence[object]:
+    """Return a list of a cell that may be one text, several or nothing."""
+    several = list_of(value)
+    if several is not None and all(isinstance(item, str) for item in several):
+        return several
+    return [] if value is None or value == "" else [value]

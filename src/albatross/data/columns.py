@@ -1,0 +1,131 @@
+"""Which column of a table holds which part of a record: given, or found by its usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from albatross.data.tables import Row, read_rows
+from albatross.errors import DataError
+
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
+"""All columns are found by their usual names."""
+
+# An error names so many columns.
+_COLUMNS_SHOWN = 20
+
+
+def refuse_columns(layout: str, columns: Mapping[str, str]) -> None:
+    """Refuse names of columns for a format that has its own.
+
+    Raises:
+        DataError: there are some.
+    """
+    if columns:
+        given = ", ".join(f"{part}={name}" for part, name in columns.items())
+        raise DataError(
+            f"Columns are named for the formats of plain tables alone. Received: {given} for the"
+            f" format {layout}, whose columns are published. Leave `columns` out, or name another"
+            " format."
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a record.
+
+    Attributes:
+        names: usual names of its column in lower case; the first, its own, goes before all others,
+            and among the others there must be one
+        is_needed: a row without it is refused
+        may_lack: its column may be given and yet lack, as labels do in a test file
+        in_order: the first of the names that is there is taken, however many there are
+    """
+
+    names: tuple[str, ...]
+    is_needed: bool = False
+    may_lack: bool = False
+    in_order: bool = False
+
+
+class Columns:
+    """Which column holds which part of a record, given or found by the usual names."""
+
+    def __init__(self, parts: Mapping[str, Part], given: Mapping[str, str] = NO_COLUMNS) -> None:
+        """Take the parts of a record, and the columns that are given for some of them.
+
+        Raises:
+            DataError: a column is given for what is no part, or numbers are mixed with names.
+        """
+        self._parts, self._given = parts, dict(given)
+        self._found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        numbered = [name.isdecimal() for name in given.values()]
+        self.has_header = not (numbered and all(numbered))
+        strange = sorted(given.keys() - parts.keys())
+        if strange or (self.has_header and any(numbered)):
+            received = ", ".join(f"{part}={name}" for part, name in given.items())
+            raise DataError(
+                f"Columns must be given for {', '.join(parts)}; all by name, or all by number."
+                f" Received: {received}. Correct {strange[0] if strange else 'one of them'}."
+            )
+
+    def read(self, path: Path) -> Iterator[Row]:
+        """Yield rows whose cells are the parts; a part without a column is None."""
+        absent = dict.fromkeys(self._parts)
+        for row in read_rows(path, has_header=self.has_header):
+            yield Row(row.place, {**absent, **self.parts(row)})
+
+    def parts(self, row: Row) -> dict[str, object]:
+        """Return the cells of a row by the part that they hold.
+
+        Raises:
+            DataError: a part has no column, or several could hold it.
+        """
+        names = tuple(row.cells)
+        found = self._found.get(names)
+        if found is None:
+            found = self._found[names] = list(self._find(row))
+        return {part: row.cells[name] for part, name in found}
+
+    def _find(self, row: Row) -> Iterator[tuple[str, str]]:
+        """Yield each part that a row has, and its column."""
+        taken = set(self._given.values())
+        for key, part in self._parts.items():
+            if key in self._given:
+                names = [self._given[key]] if self._given[key] in row.cells else []
+                needed = not part.may_lack
+            else:
+                names, needed = _candidates(part, row.cells.keys() - taken), part.is_needed
+            if len(names) > 1 and not part.in_order:
+                raise DataError(
+                    f"It must be clear which column holds the {key}. Received: {row.place} with"
+                    f" {' and '.join(names)}. Say which by `columns`: {key}={names[0]}."
+                )
+            if names:
+                yield key, names[0]
+            elif needed:
+                raise _lacking(self._given.get(key) or " or ".join(part.names), key, row)
+
+
+def _candidates(part: Part, columns: Iterable[str]) -> list[str]:
+    """Return the columns that may hold a part, as its names are ordered; case does not count."""
+    own, *others = part.names
+    by_name: dict[str, list[str]] = {}
+    for column in sorted(columns):
+        by_name.setdefault(column.lower(), []).append(column)
+    found = [column for name in others for column in by_name.get(name, [])]
+    return by_name.get(own, found)
+
+
+def _lacking(wanted: str, part: str, row: Row) -> DataError:
+    """Return the error for a row without a column."""
+    names = [name or "(one without a name)" for name in row.cells]
+    shown = ", ".join(names[:_COLUMNS_SHOWN]) or "none"
+    more = f" and {len(names) - _COLUMNS_SHOWN} more" if len(names) > _COLUMNS_SHOWN else ""
+    return DataError(
+        f"A record needs a column {wanted}. Received: {row.place} with the columns {shown}{more}."
+        " Name the columns in the first line, or say which is meant by `columns`:"
+        f" {part}=NAME, or {part}=1 (the first) where the file has no line of names."
+    )
