@@ -8,11 +8,15 @@ import torch
 
 from albatross.checkpoints.huggingface import WORD_EMBEDDINGS
 from albatross.checkpoints.model_folder import read_config, read_weights
-from albatross.conversion.vocabulary import extend_vocabulary, grown_embeddings
+from albatross.conversion.vocabulary import (
+    extend_vocabulary,
+    grown_embeddings,
+    swap_vocabulary,
+)
 from albatross.errors import DataError, FolderError
 from albatross.modeling.model import AlbertForMaskedLM
 from albatross.pipelines.pipeline import load
-from albatross.settings.conversion import ExtendVocabularySettings
+from albatross.settings.conversion import ExtendVocabularySettings, SwapVocabularySettings
 from albatross.tokenizer.folder import open_tokenizer
 
 WORDS = ["albatrosses", "Fjordland"]
@@ -89,3 +93,38 @@ def test_a_vocabulary_larger_than_the_model_is_refused(
     change_json(spoilt / "config.json", vocab_size=read_config(pretrained).vocab_size - 1)
     with pytest.raises(FolderError, match="more pieces than"):
         extend_vocabulary(ExtendVocabularySettings(spoilt, tmp_path / "o", words=words))
+
+
+# === Another vocabulary ===
+
+
+@pytest.fixture
+def swapped(extended, pretrained, tmp_path):
+    """The extended model with the vocabulary that it had before."""
+    settings = SwapVocabularySettings(extended, tmp_path / "swapped", tokenizer=pretrained)
+    return swap_vocabulary(settings)
+
+
+def test_pieces_that_both_know_keep_their_rows(pretrained, swapped):
+    for name in (WORD_EMBEDDINGS, "predictions.bias"):
+        old, new = read_weights(pretrained)[name], read_weights(swapped)[name]
+        assert old.shape == new.shape
+        same = np.isclose(old, new, atol=1e-6).reshape(len(old), -1).all(1)
+        assert same.mean() > 0.9  # others stand for bytes or marks, which no text of theirs gives
+        assert same[:5].all()
+
+
+def test_an_unknown_piece_starts_as_the_mean_of_the_old_ones(pretrained, extended, tmp_path):
+    out = swap_vocabulary(SwapVocabularySettings(pretrained, tmp_path / "out", tokenizer=extended))
+    old, tokenizer = open_tokenizer(pretrained), open_tokenizer(out)
+    (number,) = tokenizer.encode(WORDS[0])
+    expected = read_weights(pretrained)[WORD_EMBEDDINGS][old.encode(WORDS[0])].mean(0)
+    np.testing.assert_allclose(read_weights(out)[WORD_EMBEDDINGS][number], expected, atol=1e-6)
+    assert read_config(out).vocab_size == tokenizer.vocab_size
+
+
+def test_the_layers_stay_as_they_were(pretrained, swapped):
+    before, after = read_weights(pretrained), read_weights(swapped)
+    layers = [name for name in before if "albert_layer_groups" in name]
+    assert layers
+    assert all(np.array_equal(before[name], after[name]) for name in layers)

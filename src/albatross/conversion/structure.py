@@ -186,6 +186,8 @@ def _new_config(
     if rank is None:
         grows = groups % config.num_hidden_groups == 0
         rank = config.depth_lora_rank if grows and groups < layers else 0
+    if config.adapter is not None and config.adapter.per_depth:
+        _refuse_other_depth(config, layers)
     if rank > config.hidden_size:
         raise ConfigError(
             "`--depth-lora-rank` must be at most the hidden size, where nothing is lost any more."
@@ -204,6 +206,15 @@ def _new_config(
         cross_layer_sharing="none" if unshared else "all",
         depth_lora_rank=rank,
     )
+
+
+def _refuse_other_depth(config: AlbertConfig, layers: int) -> None:
+    """Refuse another number of layers where each depth has an adapter of its own."""
+    if layers != config.num_hidden_layers:
+        raise ConfigError(
+            "A model with an adapter for each depth keeps its depth. Received: --layers"
+            f" {layers} for {config.num_hidden_layers}. Leave it out, or convert the base."
+        )
 
 
 def _with_old_residuals(

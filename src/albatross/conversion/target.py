@@ -34,6 +34,7 @@ from albatross.checkpoints.model_folder import (
 )
 from albatross.checkpoints.tensorflow_writer import write_checkpoint
 from albatross.config import AlbertConfig
+from albatross.conversion.adapter import merge_adapter
 from albatross.conversion.structure import Structured, plain
 from albatross.errors import AlbatrossWarning, MissingDependencyError, WeightsError
 from albatross.tasks.task_file import TASK_FILE
@@ -74,9 +75,10 @@ def formed(config: AlbertConfig, arrays: Arrays, target: Target) -> Form:
     """
     if target == "albatross":
         return Form(config, arrays, {name: name for name in arrays})
-    whole = plain(config, arrays)
+    merged = merge_adapter(config, arrays)
+    whole = plain(merged.config, merged.arrays)
     changes: tuple[str, ...] = ()
-    if whole.config != config:
+    if whole.config != merged.config:
         changes = (f"a group for each of {config.num_hidden_layers} layers, as others know them",)
     if target == "google":
         return _google_form(whole, changes)

@@ -1,4 +1,4 @@
-"""The verb extend-vocabulary: new words get pieces, and embeddings to start from."""
+"""The verbs that change a vocabulary: new pieces get embeddings to start from."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from albatross.conversion.target import copy_companions
 from albatross.data.text_files import read_lines
 from albatross.errors import DataError, FolderError
 from albatross.report import file_digest, run_record
-from albatross.settings.conversion import ExtendVocabularySettings
+from albatross.settings.conversion import ExtendVocabularySettings, SwapVocabularySettings
 from albatross.tokenizer.extension import extend
-from albatross.tokenizer.folder import open_tokenizer
+from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
 
 _BIAS = "predictions.bias"
 
@@ -69,8 +69,61 @@ def extend_vocabulary(settings: ExtendVocabularySettings) -> Path:
     return settings.out
 
 
+def swap_vocabulary(settings: SwapVocabularySettings) -> Path:
+    """Write a model with another vocabulary, to be trained on.
+
+    A piece starts as the mean of the embeddings of the old pieces that its text was cut into, its
+    output bias likewise; specials stay what they are. The layers stay as they were.
+
+    Raises:
+        FolderError: no model folder, or no tokenizer folder.
+    """
+    check_free(settings.out)
+    folder = find_model(settings.model)
+    config = read_config(folder)
+    old, new = open_tokenizer(folder), open_tokenizer(settings.tokenizer)
+    pieces_of = _old_pieces(old, new)
+    arrays = read_weights(folder)
+    # All rows are new ones: of the old table none is kept in its place.
+    swapped = grown_embeddings(arrays, 0, pieces_of, spare=False)
+    config = replace(
+        config,
+        vocab_size=new.vocab_size,
+        pad_token_id=new.pad_id,
+        bos_token_id=new.cls_id,
+        eos_token_id=new.sep_id,
+    )
+    kept = sum(len(pieces) == 1 for pieces in pieces_of)
+    record = run_record(
+        "swap-vocabulary",
+        settings.to_dict(),
+        data={"model": [file_digest(path) for path in weight_files(folder)]},
+        metrics={"pieces": new.vocab_size, "pieces_known_before": kept},
+        progress={},
+    )
+    with writing(settings.out) as draft:
+        write_model(draft, config, swapped, record)
+        new.save(draft)
+    return settings.out
+
+
+def _old_pieces(old: AnyTokenizer, new: AnyTokenizer) -> list[list[int]]:
+    """Return the old ids of every new piece: its own, or those that its text is cut into."""
+    known = {piece: number for number, piece in enumerate(old.pieces)}
+    for name in ("pad", "unk", "cls", "sep", "mask"):
+        known[new.pieces[getattr(new, f"{name}_id")]] = getattr(old, f"{name}_id")
+    return [
+        [known[piece]] if piece in known else old.encode(new.decode([number])) or [old.unk_id]
+        for number, piece in enumerate(new.pieces)
+    ]
+
+
 def grown_embeddings(
-    arrays: Mapping[str, NDArray[np.generic]], first_new: int, pieces_of: list[list[int]]
+    arrays: Mapping[str, NDArray[np.generic]],
+    first_new: int,
+    pieces_of: list[list[int]],
+    *,
+    spare: bool = True,
 ) -> Arrays:
     """Return tensors with a row for every new piece: the mean of its old pieces' rows.
 
@@ -78,6 +131,7 @@ def grown_embeddings(
         arrays: a model's tensors.
         first_new: the id of the first new piece; rows that the model has beyond it are replaced.
         pieces_of: the old ids that each new piece was cut into.
+        spare: keep the rows that the model has beyond all pieces.
     """
     grown = dict(arrays)
     for name in (WORD_EMBEDDINGS, _BIAS):
@@ -85,8 +139,8 @@ def grown_embeddings(
             old = arrays[name]
             rows = [_mean(old[pieces]) for pieces in pieces_of]
             kept = old[:first_new]
-            spare = old[first_new + len(rows) :]
-            grown[name] = np.concatenate([kept, np.array(rows, old.dtype), spare])
+            beyond = old[first_new + len(rows) :] if spare else old[:0]
+            grown[name] = np.concatenate([kept, np.array(rows, old.dtype), beyond])
     return grown
 
 

@@ -80,3 +80,21 @@ class ExtendVocabularySettings(Settings):
     """The model folder to write."""
     words: Path
     """A text file, one word a line."""
+
+
+@dataclass(frozen=True)
+class SwapVocabularySettings(Settings):
+    """Give a model another vocabulary, for another language or domain.
+
+    Each new piece starts as the mean of the old pieces that it was cut into.
+
+    Example:
+      albatross swap-vocabulary pretrained runs/german --tokenizer runs/german-tokenizer
+    """
+
+    model: Annotated[Positional[Path], MODEL]
+    """A model folder; tasks that it was fine-tuned for are left behind."""
+    out: Annotated[Positional[Path], OUT]
+    """The model folder to write."""
+    tokenizer: Path
+    """A folder that train-tokenizer wrote."""
