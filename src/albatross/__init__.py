@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from albatross.pipelines.pipeline import Pipeline as Pipeline
     from albatross.pipelines.pipeline import load as load
-    from albatross.tasks.task import Answer as Answer
+    from albatross.tasks.answers import Answer as Answer
     from albatross.tokenizer.unigram import UnigramTokenizer as UnigramTokenizer
 
 __version__ = "0.1.0"
@@ -57,7 +57,7 @@ _HOMES = {
     "AlbertForSequenceClassification": "albatross.modeling.task_models",
     "AlbertForTokenClassification": "albatross.modeling.task_models",
     "AlbertModel": "albatross.modeling.model",
-    "Answer": "albatross.tasks.task",
+    "Answer": "albatross.tasks.answers",
     "Pipeline": "albatross.pipelines.pipeline",
     "UnigramTokenizer": "albatross.tokenizer.unigram",
     "load": "albatross.pipelines.pipeline",
@@ -89,6 +89,7 @@ __all__ = [
     "load",
     "predict",
     "pretrain",
+    "swap_vocabulary",
     "train_tokenizer",
     "variant",
 ]

@@ -12,7 +12,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
@@ -74,7 +74,7 @@ VERBS: dict[str, Verb] = {
         "albatross evaluate {out} dev.tsv",
     ),
     "evaluate": Verb(
-        "albatross.evaluation:evaluate",
+        "albatross.evaluation.evaluate:evaluate",
         "albatross.settings.answering:EvaluateSettings",
         "model folder + records -> a report",
     ),
@@ -100,6 +100,12 @@ VERBS: dict[str, Verb] = {
         "albatross.settings.conversion:ExtendVocabularySettings",
         "model folder + words -> a model folder that has a piece for each",
         "albatross finetune {out} runs/finetuned --train train.tsv --dev dev.tsv",
+    ),
+    "swap-vocabulary": Verb(
+        "albatross.conversion.vocabulary:swap_vocabulary",
+        "albatross.settings.conversion:SwapVocabularySettings",
+        "model folder + tokenizer folder -> a model folder with that vocabulary",
+        "albatross pretrain SHARDS runs/pretrained --from {out}",
     ),
     "info": Verb(
         "albatross.info:info",
@@ -239,37 +245,40 @@ def _run(words: Sequence[str]) -> int:
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     elif result is not None:
         print(result)
-    if VERBS[verb].following and not getattr(settings, "dry_run", False):
-        out = shlex.quote(str(settings.out))
-        print(f"Next: {VERBS[verb].following.format(out=out)}", file=sys.stderr)
+    following = getattr(result, "following", VERBS[verb].following)
+    if following and not getattr(settings, "dry_run", False):
+        out = shlex.quote(str(getattr(settings, "out", "")))
+        print(f"Next: {following.replace('{out}', out)}", file=sys.stderr)
     return 0
 
 
 def _predict(settings: Any) -> None:
-    """Answer the texts of the command, or the lines of a file or of standard input."""
-    from albatross.pipelines.pipeline import load, text_lines
+    """Answer the texts of the command, or the records of a file or of standard input."""
+    from albatross.pipelines.pipeline import open_pipeline
+    from albatross.pipelines.requests import parts_of, records_of, title_of
 
-    texts: Iterable[str] = settings.texts
-    if not settings.texts:
-        if settings.file is None and sys.stdin.isatty():
-            raise ConfigError(
-                "Texts must be given as words, with --file, or on standard input. Received: none."
-                ' Try: albatross predict sentiment "A lovely film."'
-            )
-        texts = text_lines(settings.file)
-    pipeline = load(settings.model, engine=settings.engine, batch_tokens=settings.batch_tokens)
-    for text, answer in pipeline.stream(texts):
+    if not settings.texts and settings.file is None and sys.stdin.isatty():
+        raise ConfigError(
+            "Texts must be given as words, with --file, or on standard input. Received: none."
+            ' Try: albatross predict sentiment "A lovely film."'
+        )
+    pipeline = open_pipeline(settings)
+    for record, answer in pipeline.stream_records(records_of(pipeline.task, settings)):
         if settings.json:
-            print(json.dumps({"text": text, **answer.to_dict()}))
+            print(json.dumps({**parts_of(record), **answer.to_dict()}))
         else:
-            print(f"{answer.label:<12} {answer.score:.3f}  {_shown(text)}")
+            print(f"{_printable(answer.line())}  {_shown(title_of(record))}")
 
 
 def _shown(text: str) -> str:
     """Return the beginning of a text in one line that no terminal takes for commands."""
     line = " ".join(text[:1_000].split())
-    line = line if len(line) <= 80 else line[:77] + "..."
-    return "".join(character if character.isprintable() else "?" for character in line)
+    return _printable(line if len(line) <= 80 else line[:77] + "...")
+
+
+def _printable(text: str) -> str:
+    """Return a text in which nothing is a command to a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _unchecked(settings: Any) -> Any:

@@ -22,7 +22,7 @@ from albatross.corpus.build_shards import build_shards
 from albatross.corpus.train_tokenizer import train_tokenizer
 from albatross.data.shards import ShardFolder
 from albatross.errors import MissingDependencyError
-from albatross.evaluation import evaluate
+from albatross.evaluation.evaluate import evaluate
 from albatross.pipelines.pipeline import load
 from albatross.rehearsal.grammar import compose_documents, compose_reviews
 from albatross.settings.answering import DemoSettings, EvaluateSettings
@@ -167,11 +167,9 @@ def _finetune(train: Path, out: Path) -> str:
 
 def _evaluate(dev: Path, out: Path) -> str:
     """Score the reviews that were not trained on."""
-    metrics = evaluate(EvaluateSettings(out / "finetuned", dev)).metrics
-    return (
-        f"accuracy {metrics['accuracy']:.3f}"
-        f" ({metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}, chance 0.500)"
-    )
+    report = evaluate(EvaluateSettings(out / "finetuned", dev))
+    accuracy, interval = report.metrics["accuracy"], report.intervals["accuracy"]
+    return f"accuracy {accuracy:.3f} ({interval.low:.3f} to {interval.high:.3f}, chance 0.500)"
 
 
 def _predict(out: Path) -> str:

@@ -1,11 +1,8 @@
-import io
-import sys
-
 import pytest
 
 from albatross.errors import DataError
 from albatross.pipelines import pipeline as module
-from albatross.pipelines.pipeline import load, predict, text_lines
+from albatross.pipelines.pipeline import load, predict
 from albatross.settings.answering import PredictSettings
 
 
@@ -17,14 +14,6 @@ def classify(exported):
 @pytest.fixture(params=["onnx", "torch"])
 def either(request, exported):
     return load(exported, engine=request.param, batch_tokens=128)
-
-
-@pytest.fixture
-def standard_input(monkeypatch):
-    def put(content: bytes):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-
-    return put
 
 
 def shares(answers):
@@ -68,7 +57,7 @@ def test_what_is_no_text_is_refused(classify, wrong):
 
 
 def test_repr_says_what_is_answered_and_by_what(classify):
-    expected = "Pipeline('reviews', labels=[negative, positive], engine=OnnxEngine)"
+    expected = "Pipeline('reviews', kind=classification, engine=OnnxEngine)"
     assert repr(classify) == expected
 
 
@@ -104,23 +93,3 @@ def test_predict_answers_texts_or_the_lines_of_a_file(exported, tmp_path, review
     from_file = predict(PredictSettings(exported, file=tmp_path / "texts.txt"))
     assert from_file == predict(PredictSettings(exported, tuple(texts)))
     assert len(from_file) == 3
-
-
-def test_standard_input_is_read_line_by_line(standard_input):
-    standard_input("a\r\nü\n\nlast".encode())
-    assert list(text_lines(None)) == ["a", "ü", "", "last"]
-
-
-def test_bytes_that_are_no_text_are_named(standard_input, tmp_path):
-    standard_input(b"good\nb\xe9d\n")
-    with pytest.raises(DataError, match=r"Received: byte 0xe9 in line 2\."):
-        list(text_lines(None))
-    (tmp_path / "bad.txt").write_bytes(b"good\nb\xe9d\n")
-    with pytest.raises(DataError, match=r"byte 0xe9 in line 2"):
-        list(text_lines(tmp_path / "bad.txt"))
-
-
-@pytest.mark.parametrize("name", ["", "missing.txt"])
-def test_what_is_no_file_is_refused(tmp_path, name):
-    with pytest.raises(DataError, match="`--file` must be a text file"):
-        list(text_lines(tmp_path / name))

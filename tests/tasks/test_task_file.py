@@ -1,21 +1,21 @@
 import json
-from pathlib import Path
 
 import pytest
+from tests.tasks.check_task import TOKENIZER
 
 from albatross.errors import AlbatrossError, ConfigError, FolderError
 from albatross.tasks.classification import ClassificationTask
-from albatross.tasks.task_file import TASK_FILE, read_tasks, write_tasks
-from albatross.tokenizer.unigram import UnigramTokenizer
+from albatross.tasks.inputs import Inputs
+from albatross.tasks.task_file import TASK_FILE, TASK_KINDS, kind_of, read_tasks, write_tasks
 
-TOKENIZER = UnigramTokenizer.from_file(Path(__file__).parents[1] / "tokenizer" / "tiny.model")
-MOOD = ClassificationTask("mood", ("bad", "good"), ("0", "1"), TOKENIZER, 64, "classifier")
-TOPIC = ClassificationTask("topic", ("art", "sea"), ("art", "sea"), TOKENIZER, 32, "heads.topic")
+MOOD = ClassificationTask("mood", ("bad", "good"), ("0", "1"), Inputs(TOKENIZER, 64))
+SEA = ("art", "sea")
+TOPIC = ClassificationTask("topic", SEA, SEA, Inputs(TOKENIZER, 32), "heads.topic")
 
 
 def test_tasks_come_back_by_name_as_they_were(tmp_path):
     write_tasks(tmp_path, [MOOD, TOPIC])
-    assert read_tasks(tmp_path, {}, TOKENIZER) == {"mood": MOOD, "topic": TOPIC}
+    assert read_tasks(tmp_path, {}, TOKENIZER, 512) == {"mood": MOOD, "topic": TOPIC}
 
 
 def test_a_classifier_of_transformers_is_a_task(tmp_path):
@@ -23,14 +23,14 @@ def test_a_classifier_of_transformers_is_a_task(tmp_path):
         "architectures": ["AlbertForSequenceClassification"],
         "id2label": {"10": "k", "2": "c", "0": "a"},
     }
-    (task,) = read_tasks(tmp_path, extra, TOKENIZER).values()
+    (task,) = read_tasks(tmp_path, extra, TOKENIZER, 512).values()
     assert task.labels == ("a", "c", "k")
-    assert (task.head, task.max_length) == ("classifier", 512)
+    assert (task.head, task.inputs.max_length) == ("classifier", 512)
 
 
 def test_a_folder_without_a_task_says_what_to_do(tmp_path):
     with pytest.raises(FolderError, match=r"pre-trained only\. Run `albatross finetune`"):
-        read_tasks(tmp_path, {"architectures": ["AlbertForPreTraining"]}, TOKENIZER)
+        read_tasks(tmp_path, {"architectures": ["AlbertForPreTraining"]}, TOKENIZER, 512)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_folder_without_a_task_says_what_to_do(tmp_path):
 def test_a_damaged_task_file_is_one_clear_error(tmp_path, content):
     (tmp_path / TASK_FILE).write_text(content)
     with pytest.raises(AlbatrossError, match="Received") as caught:
-        read_tasks(tmp_path, {}, TOKENIZER)
+        read_tasks(tmp_path, {}, TOKENIZER, 512)
     assert "\n" not in str(caught.value)
 
 
@@ -47,7 +47,7 @@ def test_a_damaged_task_file_is_one_clear_error(tmp_path, content):
 def test_labels_that_cannot_be_numbered_are_refused(tmp_path, names):
     extra = {"architectures": ["AlbertForSequenceClassification"], "id2label": names}
     with pytest.raises(ConfigError, match="id2label"):
-        read_tasks(tmp_path, extra, TOKENIZER)
+        read_tasks(tmp_path, extra, TOKENIZER, 512)
 
 
 def test_the_file_is_json_for_people_to_read(tmp_path):
@@ -55,3 +55,38 @@ def test_the_file_is_json_for_people_to_read(tmp_path):
     stored = json.loads((tmp_path / TASK_FILE).read_text())
     assert stored["mood"]["labels"] == ["bad", "good"]
     assert stored["mood"]["kind"] == "classification"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "extra", "kind"),
+    [
+        ("AlbertForSequenceClassification", {"problem_type": "regression"}, "regression"),
+        ("AlbertForSequenceClassification", {"id2label": {"0": "LABEL_0"}}, "regression"),
+        (
+            "AlbertForSequenceClassification",
+            {"problem_type": "multi_label_classification"},
+            "multi-label",
+        ),
+        ("AlbertForTokenClassification", {"id2label": {"0": "O", "1": "B-A"}}, "tagging"),
+        ("AlbertForQuestionAnswering", {}, "spans"),
+        ("AlbertForMultipleChoice", {}, "choice"),
+    ],
+)
+def test_what_transformers_fine_tuned_is_a_task(tmp_path, architecture, extra, kind):
+    found = read_tasks(tmp_path, {"architectures": [architecture], **extra}, TOKENIZER, 128)
+    (task,) = found.values()
+    assert (task.kind, task.inputs.max_length) == (kind, 128)
+    assert list(found) == [task.name]
+
+
+def test_a_task_reads_no_more_tokens_than_there_are_positions(tmp_path):
+    write_tasks(tmp_path, [MOOD])
+    (task,) = read_tasks(tmp_path, {}, TOKENIZER, 20).values()
+    assert task.inputs.max_length == 20
+
+
+def test_every_kind_is_in_the_table_under_its_name():
+    assert {name: kind.kind for name, kind in TASK_KINDS.items()} == {n: n for n in TASK_KINDS}
+    assert len(TASK_KINDS) == 9
+    with pytest.raises(ConfigError, match="must be one of classification, "):
+        kind_of("poetry")

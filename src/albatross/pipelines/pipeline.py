@@ -6,26 +6,26 @@ the order of the texts.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar
 
-import numpy as np
-
-from albatross.data.packing import Example, IntArray, batches_by_tokens, pack
-from albatross.data.text_files import read_lines
-from albatross.engine.engine import Engine, Outputs, join_outputs, run
+from albatross.data.packing import Example, batches_by_tokens, pack
+from albatross.engine.engine import Engine, Outputs, join_outputs, run, split_outputs
+from albatross.engine.generation import write_answers
 from albatross.engine.open import EngineName, OpenModel, open_model
-from albatross.errors import DataError
+from albatross.errors import ConfigError
+from albatross.pipelines.requests import records_of
 from albatross.progress import Progress
 from albatross.settings.answering import PredictSettings
-from albatross.tasks.classification import ClassificationTask
-from albatross.tasks.task import Answer
+from albatross.tasks.generation import GenerationTask
+from albatross.tasks.task import Given, Task
 from albatross.tokenizer.folder import TokenizerName
 
 # What is read, tokenised and answered together when a stream is predicted.
 _STREAM_TEXTS, _STREAM_CHARACTERS = 1_024, 4_000_000
+Asked = TypeVar("Asked")
 
 
 class Pipeline:
@@ -39,42 +39,51 @@ class Pipeline:
     def __init__(self, opened: OpenModel, *, batch_tokens: int = 4_096) -> None:
         """Take an open model; `batch_tokens` bounds what is computed together."""
         self.task = opened.task
+        self.tasks = opened.tasks
         self.tokenizer = opened.tokenizer
         self.engine = opened.engine
         self.folder = opened.folder
         self._batch_tokens = batch_tokens
 
-    @overload  # a text is a sequence of texts too, to the type checker alone
-    def __call__(self, texts: str) -> Answer: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, texts: Sequence[str]) -> list[Answer]: ...
-    def __call__(self, texts: str | Sequence[str]) -> Answer | list[Answer]:
+    def __call__(self, given: Given | list[Given], *, task: str | None = None) -> Any:
         """Answer one text, or a list of texts in their order.
 
-        Raises:
-            DataError: something other than text.
-        """
-        if isinstance(texts, str):
-            return self([texts])[0]
-        if not isinstance(texts, Iterable):
-            raise DataError(
-                "A pipeline takes a text or a list of texts. Received: a"
-                f" {type(texts).__name__}. Pass a string."
-            )
-        records = [self.task.record(text) for text in texts]
-        return answer_records(self.engine, self.task, records, self._batch_tokens)
+        What a text is depends on the task: a pair, or a question with its context, is a tuple or a
+        mapping of named parts.
 
-    def stream(self, texts: Iterable[str]) -> Iterator[tuple[str, Answer]]:
+        Args:
+            given: what is asked.
+            task: the name of one of `tasks`; `self.task` by default.
+
+        Raises:
+            ConfigError: the model has no such task.
+            DataError: something that the task cannot make a record of.
+        """
+        if not isinstance(given, list):
+            return self([given], task=task)[0]
+        if task is not None and task not in self.tasks:
+            raise ConfigError(
+                f"The task must be one of {', '.join(self.tasks)}. Received: {task!r}."
+            )
+        asked = self.task if task is None else self.tasks[task]
+        records = [asked.record(one) for one in given]
+        return answer_records(self.engine, asked, records, self._batch_tokens)
+
+    def stream(self, given: Iterable[Given]) -> Iterator[tuple[Given, Any]]:
         """Yield texts with their answers, in their order and in bounded memory."""
-        for chunk in _chunks(texts):
+        for chunk in _chunks(given):
             yield from zip(chunk, self(chunk), strict=True)
+
+    def stream_records(self, records: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """Yield records of the task with their answers, likewise."""
+        for chunk in _chunks(records):
+            answers = answer_records(self.engine, self.task, chunk, self._batch_tokens)
+            yield from zip(chunk, answers, strict=True)
 
     def __repr__(self) -> str:
         """Say what is answered and by what."""
-        labels = ", ".join(self.task.labels)
-        return (
-            f"Pipeline({self.task.name!r}, labels=[{labels}], engine={type(self.engine).__name__})"
-        )
+        kind, engine = self.task.kind, type(self.engine).__name__
+        return f"Pipeline({self.task.name!r}, kind={kind}, engine={engine})"
 
 
 def load(
@@ -84,58 +93,71 @@ def load(
     tokenizer: TokenizerName = "auto",
     batch_tokens: int = 4_096,
     threads: int | None = None,
+    base: str | Path | None = None,
+    task: str | None = None,
 ) -> Pipeline:
     """Open a model folder or a built-in name as a pipeline; `open_model` says what may go wrong."""
-    opened = open_model(model, engine=engine, tokenizer=tokenizer, threads=threads)
+    opened = open_model(
+        model, engine=engine, tokenizer=tokenizer, threads=threads, base=base, task=task
+    )
     return Pipeline(opened, batch_tokens=batch_tokens)
 
 
-def predict(settings: PredictSettings) -> list[Answer]:
-    """Answer the texts of the settings, or the lines of their file."""
-    pipeline = load(settings.model, engine=settings.engine, batch_tokens=settings.batch_tokens)
-    texts: Iterable[str] = settings.texts or text_lines(settings.file)
-    return [answer for _, answer in pipeline.stream(texts)]
+def open_pipeline(settings: PredictSettings) -> Pipeline:
+    """Open the model that the settings name."""
+    return load(
+        settings.model,
+        engine=settings.engine,
+        batch_tokens=settings.batch_tokens,
+        task=settings.task,
+    )
 
 
-def text_lines(path: Path | None) -> Iterator[str]:
-    """Yield the lines of a text file, or of standard input.
-
-    Raises:
-        DataError: no such file, or a line that is not UTF-8.
-    """
-    if path is not None and not path.is_file():
-        raise DataError(f"`--file` must be a text file. Received: {str(path)!r}. Check the path.")
-    if path is not None:
-        yield from read_lines(path)
-        return
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"Standard input must be UTF-8. Received: byte 0x{line[error.start]:02x} in line"
-                f" {number}. Convert it, for example with iconv."
-            ) from error
+def predict(settings: PredictSettings) -> list[Any]:
+    """Answer the texts of the settings, or the records or lines of their file."""
+    pipeline = open_pipeline(settings)
+    records = records_of(pipeline.task, settings)
+    return [answer for _, answer in pipeline.stream_records(records)]
 
 
 def answer_records(
-    engine: Engine,
-    task: ClassificationTask,
+    engine: Any,
+    task: Task[Any],
     records: Sequence[Any],
     batch_tokens: int,
     *,
     progress: Progress | None = None,
-) -> list[Answer]:
-    """Answer records in their order, whatever order they are computed in; all of them are 1."""
+) -> list[Any]:
+    """Answer records in their order, whatever order they are computed in; all of them are 1.
+
+    The engine of a task that writes is a `StepModel`.
+    """
+    if isinstance(task, GenerationTask):
+        return list(write_answers(engine, task, records, batch_tokens)) if records else []
     features = [task.features(record) for record in records]
     examples = [example for parts in features for example in parts]
-    if not examples:
-        return []
     outputs = engine_outputs(engine, examples, batch_tokens, progress=progress)
+    return answers_of(task, records, features, outputs)
+
+
+def answers_of(
+    task: Task[Any],
+    records: Sequence[Any],
+    features: Sequence[Sequence[Example]],
+    outputs: Sequence[Outputs],
+) -> list[Any]:
+    """Return the answer to each record.
+
+    Args:
+        task: what is answered.
+        records: in their order.
+        features: the examples of each.
+        outputs: the heads' for all examples, one after the other.
+    """
     answers, at = [], 0
     for record, parts in zip(records, features, strict=True):
-        mine = {name: rows[at : at + len(parts)] for name, rows in outputs.items()}
-        answers.append(task.answer(mine, record))
+        mine = join_outputs(outputs[at : at + len(parts)])
+        answers.append(task.answer(mine, record, parts))
         at += len(parts)
     return answers
 
@@ -146,30 +168,38 @@ def engine_outputs(
     batch_tokens: int,
     *,
     progress: Progress | None = None,
-) -> Outputs:
-    """Run examples packed by length and return the heads' outputs in the examples' order."""
+) -> list[Outputs]:
+    """Run examples packed by length; return the heads' outputs for each, in their order."""
+    outputs: list[Outputs] = [{}] * len(examples)
     lengths = [len(example.input_ids) for example in examples]
-    order: list[IntArray] = []
-    parts: list[Outputs] = []
     for indices in batches_by_tokens(lengths, batch_tokens):
         batch = pack([Example(examples[i].input_ids, examples[i].token_type_ids) for i in indices])
-        parts.append(run(engine, batch))
-        order.append(indices)
+        for index, found in zip(indices, split_outputs(run(engine, batch), batch), strict=True):
+            outputs[index] = found
         if progress is not None:
             progress.advance(len(indices) / len(examples))
-    back = np.argsort(np.concatenate(order))
-    return {name: rows[back] for name, rows in join_outputs(parts).items()}
+    return outputs
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(given: Iterable[Asked]) -> Iterator[list[Asked]]:
     """Group texts until there are many, or long ones."""
-    chunk: list[str] = []
+    chunk: list[Asked] = []
     size = 0
-    for text in texts:
-        chunk.append(text)
-        size += len(text)
+    for one in given:
+        chunk.append(one)
+        size += _characters(one)
         if len(chunk) == _STREAM_TEXTS or size >= _STREAM_CHARACTERS:
             yield chunk
             chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+def _characters(given: Any) -> int:
+    """Return about how many characters a text, a mapping or a record holds."""
+    if isinstance(given, str):
+        return len(given)
+    if is_dataclass(given):
+        given = vars(given)
+    parts = given.values() if isinstance(given, Mapping) else given
+    return sum(len(part if isinstance(part, str) else str(part)) for part in parts)

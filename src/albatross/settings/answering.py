@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
+from albatross.errors import ConfigError
 from albatross.settings.settings import MODEL, OUT, Settings
 
 _TEXT = tyro.conf.arg(metavar="TEXT...", help_behavior_hint="(optional)")
@@ -18,20 +19,24 @@ _VARIANT_OR_MODEL = tyro.conf.arg(metavar="VARIANT|MODEL", help_behavior_hint="(
 
 @dataclass(frozen=True)
 class EvaluateSettings(Settings):
-    """Score a model on labelled records.
+    """Score a model on labelled records, with intervals and, as a page, what lies behind them.
 
     Example:
-      albatross evaluate runs/sst2 dev.tsv
+      albatross evaluate runs/sst2 dev.tsv --report runs/sst2-report
     """
 
     model: Annotated[Positional[Path], MODEL]
     """A model folder or a built-in name such as sentiment."""
     records: Annotated[Positional[Path], _FILE]
     """Records, as for finetune."""
+    task: str | None = None
+    """The name of one of the model's tasks; the first by default."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
     """What computes; `auto` takes ONNX Runtime where the folder has been exported."""
     report: Path | None = None
-    """Write the figures to this JSON file."""
+    """Write the figures and what lies behind them into this folder: report.json, report.html."""
+    bootstrap: int = 1_000
+    """How often the records are drawn anew for the 95 % intervals; 0 for none."""
     json: bool = False
     """Print JSON instead of a table."""
     batch_tokens: int = 4_096
@@ -40,7 +45,7 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True)
 class PredictSettings(Settings):
-    """Answer texts with a model.
+    """Answer texts, pairs of texts or records with a model.
 
     Example:
       albatross predict sentiment "A lovely film." "Two hours I want back."
@@ -49,15 +54,33 @@ class PredictSettings(Settings):
     model: Annotated[Positional[Path], MODEL]
     """A model folder or a built-in name such as sentiment."""
     texts: Annotated[Positional[tuple[str, ...]], _TEXT] = ()
-    """Texts; with none, lines are read from --file or standard input."""
+    """Texts, or questions; with none, --file or the lines of standard input are read."""
+    pair: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """What goes with a text: its second text, or the context of a question. Once for each text."""
     file: Path | None = None
-    """A text file, one text a line."""
+    """Records as the model was fine-tuned on (.tsv, .csv, .jsonl, .parquet, .json; labels are not
+    looked at), else a text file, one text a line."""
+    task: str | None = None
+    """The name of one of the model's tasks; the first by default."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
     """What computes; `auto` takes ONNX Runtime where the folder has been exported."""
     json: bool = False
-    """Print JSON lines with all probabilities."""
+    """Print JSON lines with all that the model says."""
     batch_tokens: int = 4_096
     """Tokens computed together."""
+
+    def __post_init__(self) -> None:
+        """Check that every text has its second one, if any has."""
+        super().__post_init__()
+        if self.pair and len(self.pair) != len(self.texts):
+            raise ConfigError(
+                "`--pair` must be given once for each text, or not at all. Received:"
+                f" {len(self.pair)} for {len(self.texts)} texts."
+            )
+        if self.texts and self.file is not None:
+            raise ConfigError(
+                "Texts are given as words or by `--file`. Received: both. Leave one out."
+            )
 
 
 @dataclass(frozen=True)

@@ -6,40 +6,21 @@ So what was evaluated is what is served. A task knows its tokenizer and its labe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from albatross.config import HeadSpec
 from albatross.data.packing import Example
+from albatross.tasks.answers import AnyAnswer
+from albatross.tokenizer.unigram import Encoding
 
 Outputs = Mapping[str, NDArray[np.float32]]
+Given = str | tuple[str, ...] | Mapping[str, Any]
+"""What a pipeline is called with: a text, several that belong together, or named parts."""
 Record = TypeVar("Record")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one record.
-
-    >>> Answer("positive", 0.98, {"negative": 0.02, "positive": 0.98})
-    Answer(label='positive', score=0.98)
-    """
-
-    label: str
-    score: float
-    probabilities: Mapping[str, float]
-
-    def __repr__(self) -> str:
-        """Show the label and its score."""
-        return f"Answer(label={self.label!r}, score={self.score:.2f})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what a JSON line holds."""
-        rounded = {label: round(p, 6) for label, p in self.probabilities.items()}
-        return {"label": self.label, "score": round(self.score, 6), "probabilities": rounded}
 
 
 class Tokenizer(Protocol):
@@ -47,14 +28,29 @@ class Tokenizer(Protocol):
 
     cls_id: int
     sep_id: int
+    mask_id: int
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text without specials."""
         ...
 
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """Return ids without specials, and where each stands in the text."""
+        ...
 
-class Task(Protocol, Generic[Record]):
+
+class Task(Protocol[Record]):
     """What every task offers; `Record` is what its files hold."""
+
+    kind: ClassVar[str]
+    """Its key in the table of kinds."""
+    together: ClassVar[bool]
+    """Whether a step of training takes all examples of a record."""
+
+    @property
+    def main_metric(self) -> str:
+        """The figure that runs are compared by; a key of `metrics`."""
+        ...
 
     @property
     def name(self) -> str:
@@ -70,22 +66,61 @@ class Task(Protocol, Generic[Record]):
         """Read the records of a file."""
         ...
 
-    def record(self, text: str) -> Record:
-        """Make a record of one text."""
+    def record(self, given: Given) -> Record:
+        """Make a record of what a pipeline was called with."""
         ...
 
     def features(self, record: Record) -> list[Example]:
-        """Return one or more examples: windows, choices or pairs."""
+        """Return one or more examples: windows, choices, or the texts of a pair."""
         ...
 
-    def answer(self, outputs: Outputs, record: Record) -> Answer:
+    def answer(self, outputs: Outputs, record: Record, examples: Sequence[Example]) -> AnyAnswer:
         """Turn the heads' outputs for all the record's examples into an answer."""
         ...
 
-    def score(self, answers: Sequence[Answer], records: Sequence[Record]) -> dict[str, float]:
-        """Compare answers with the records' labels."""
+    def check(self, records: Sequence[Record]) -> None:
+        """Refuse records that can be neither learned from nor scored, before a long run.
+
+        Raises:
+            LabelError: a label is missing or unknown; the message names the record's place.
+        """
+        ...
+
+    def judge(self, answers: Sequence[AnyAnswer], records: Sequence[Record]) -> NDArray[np.float64]:
+        """Return (records, columns): all that the metrics need to know of each record."""
+        ...
+
+    def metrics(self, judged: NDArray[np.float64]) -> dict[str, float]:
+        """Return the figures of some rows of what `judge` returned, each as often as it is there.
+
+        An interval by bootstrap is this function of drawn rows.
+        """
         ...
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `task.json` holds of this task."""
         ...
+
+    def transformers_keys(self) -> dict[str, Any]:
+        """Return the keys of `config.json` by which transformers knows the head."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A task with thresholds, which are chosen on records that are neither learned nor reported."""
+
+    def tuned(self, answers: Sequence[AnyAnswer], records: Sequence[Any]) -> Task[Any]:
+        """Return the task with the thresholds that are best for these answers."""
+        ...
+
+
+def score(
+    task: Task[Record], answers: Sequence[AnyAnswer], records: Sequence[Record]
+) -> dict[str, float]:
+    """Return the figures of answers to records with labels.
+
+    Raises:
+        LabelError: a record has no label, or one that the task does not know.
+    """
+    return task.metrics(task.judge(answers, records))
