@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from albatross.corpus.build_shards import build_shards
+from albatross.data.records import TextRecord
 from albatross.rehearsal.grammar import compose_documents, compose_reviews
 from albatross.settings.answering import ExportSettings
 from albatross.settings.corpus import BuildShardsSettings
@@ -134,3 +135,39 @@ def with_tokenizer_json(copy_of):
         return changed
 
     return change
+
+
+@pytest.fixture
+def delta_of(tmp_path):
+    """Writes a delta folder over a model, with what it added drawn at random, as if trained."""
+    from albatross.atomic import writing
+    from albatross.checkpoints.delta import write_delta
+    from albatross.engine.open import open_tokenizer
+    from albatross.tasks.classification import ClassificationTask
+    from albatross.tasks.options import TaskOptions
+    from albatross.tasks.task_file import write_tasks
+    from albatross.training.transfer import freeze, starting_point
+
+    def write(source, name, adaptation, labels=("no", "yes"), max_length=32, place=tmp_path):
+        import torch
+
+        start = starting_point(source, adaptation)
+        tokenizer = open_tokenizer(source, start.config)
+        options = TaskOptions(labels=labels, max_length=max_length)
+        records = [TextRecord("", label=label) for label in sorted(labels)]
+        task = ClassificationTask.from_records(name, records, tokenizer, options)
+        model = start.model(task.heads, seed=len(name))
+        freeze(model, adaptation)
+        generator = torch.Generator().manual_seed(len(name))
+        with torch.no_grad():
+            for p in filter(lambda p: p.requires_grad, model.parameters()):
+                p.add_(torch.randn(p.shape, generator=generator), alpha=0.1)
+        out = place / name
+        with writing(out) as folder:
+            arrays = model.to_arrays()
+            run = {"verb": "finetune"}
+            write_delta(folder, model.config, arrays, run, place=out, base=start.base)
+            write_tasks(folder, [task])
+        return out
+
+    return write

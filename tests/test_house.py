@@ -38,7 +38,7 @@ ROOMS_BY_FLOOR = {
     4: "modeling tasks",
     3: "data checkpoints rehearsal",
     2: "config costs settings tokenizer energy report",
-    1: "atomic rng metrics progress protobuf rules",
+    1: "adapter_spec head_spec atomic rng metrics progress protobuf rules",
     0: "errors",
 }
 FLOORS = {room: floor for floor, rooms in ROOMS_BY_FLOOR.items() for room in rooms.split()}
@@ -52,6 +52,7 @@ TORCH_FILES = {
     "albatross.checkpoints.pickle_file",
     "albatross.conversion.parity",
     "albatross.engine.torch_engine",
+    "albatross.engine.torch_generator",
 }
 NAMES_WITHOUT_A_SUBJECT = {"utils", "common", "helpers", "misc", "base"}
 LONGEST_FUNCTION = 70

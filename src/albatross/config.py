@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from albatross.adapter_spec import AdapterSpec
 from albatross.errors import ConfigError
 
 Sharing = Literal["all", "attention", "ffn", "none"]
@@ -67,6 +68,8 @@ class AlbertConfig:
     """Whether E is projected to H; only BERT, where E = H, has none."""
     depth_lora_rank: int = 0
     """Rank of what each depth adds to the weights that it shares; 0 for nothing."""
+    adapter: AdapterSpec | None = None
+    """Narrow weights that were trained in the place of the model's own, if any."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys of a `config.json` that we do not use; written back untouched."""
 
@@ -106,6 +109,8 @@ class AlbertConfig:
                 ours[key] = float(value)
             elif value is None and key.endswith("token_id"):
                 del ours[key]
+        if ours.get("adapter") is not None:
+            ours["adapter"] = AdapterSpec.from_dict(ours["adapter"])
         if "classifier_dropout_prob" in ours and ours["classifier_dropout_prob"] is None:
             ours["classifier_dropout_prob"] = ours.get("hidden_dropout_prob", 0.0)
         return cls(**ours, extra=extra)
@@ -116,6 +121,8 @@ class AlbertConfig:
         extra = values.pop("extra")
         if not self.depth_lora_rank:  # files without residuals stay as they always were
             del values["depth_lora_rank"]
+        if self.adapter is None:
+            del values["adapter"]
         model_type = "albert" if self.is_transformers_albert else "albatross"
         return {"model_type": model_type, **values, **extra}
 
@@ -123,7 +130,8 @@ class AlbertConfig:
     def is_transformers_albert(self) -> bool:
         """Whether `transformers`' ALBERT computes the same function from the same file."""
         shares_as_theirs = self.cross_layer_sharing in ("all", "none")
-        return self.embedding_projection and shares_as_theirs and not self.depth_lora_rank
+        is_plain = not self.depth_lora_rank and self.adapter is None
+        return self.embedding_projection and shares_as_theirs and is_plain
 
     @property
     def depth(self) -> int:
@@ -234,6 +242,11 @@ def _broken_choices(config: AlbertConfig) -> list[str]:
             "`depth_lora_rank` must be at most `hidden_size`, where nothing is lost any more."
             f" Received: depth_lora_rank={sizes[0]}, hidden_size={sizes[1]}."
         )
+    if config.adapter is not None and config.adapter.rank > config.hidden_size:
+        broken.append(
+            "An adapter's `rank` must be at most `hidden_size`, where nothing is lost any more."
+            f" Received: rank={config.adapter.rank}, hidden_size={config.hidden_size}."
+        )
     return broken
 
 
@@ -257,18 +270,6 @@ def _broken_extra(config: AlbertConfig) -> list[str]:
     if count is not None and (type(count) is not int or count < 1):
         broken.append(f"`num_labels` must be a positive whole number. Received: {count!r}.")
     return broken
-
-
-@dataclass(frozen=True)
-class HeadSpec:
-    """What a task asks a model for: a kind of head, its outputs, and the head's own options."""
-
-    kind: str
-    """The head's kind: `sequence` (one row of logits a sequence)."""
-    size: int
-    """Number of outputs."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that only this kind knows."""
 
 
 # === Variants ===
@@ -352,6 +353,7 @@ def _shape(config: AlbertConfig) -> tuple[Any, ...]:
         *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_hidden_groups"),
         *("num_attention_heads", "intermediate_size", "inner_group_num", "cross_layer_sharing"),
         *("max_position_embeddings", "type_vocab_size", "embedding_projection", "depth_lora_rank"),
+        "adapter",
     ]
     return tuple(getattr(config, name) for name in names)
 

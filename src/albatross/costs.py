@@ -64,6 +64,10 @@ def model_cost(
     if config.depth_lora_rank:
         vectors = 9 * hidden + config.intermediate_size
         parameters["depth_residuals"] = config.depth * (added + vectors)
+    if config.adapter is not None:
+        each = adapter_parameters(config)
+        parameters["adapters"] = each * (config.depth if config.adapter.per_depth else 1)
+        added += each
     per_layer = added + 4 * hidden * hidden + 2 * hidden * config.intermediate_size
     per_layer += 2 * sequence_length * hidden
     flops = 2 * (config.depth * per_layer + (parameters["projection"] and embedding * hidden))
@@ -74,6 +78,17 @@ def model_cost(
     activations = _activation_values(config, activation_checkpointing) * tokens
     training_bytes = 4 * (4 * sum(parameters.values()) + activations)
     return ModelCost(parameters, flops, round(training_flops), training_bytes)
+
+
+def adapter_parameters(config: AlbertConfig) -> int:
+    """Return the parameters of the adapter of one layer."""
+    spec, hidden, wide = config.adapter, config.hidden_size, config.intermediate_size
+    if spec is None:
+        return 0
+    if spec.kind == "bottleneck":
+        return len(spec.parts) * (2 * hidden * spec.rank + spec.rank + hidden)
+    sides = [hidden + (wide if part.startswith("ffn") else hidden) for part in spec.parts]
+    return spec.rank * sum(sides)
 
 
 def _activation_values(config: AlbertConfig, checkpointing: bool) -> int:

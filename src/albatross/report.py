@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,12 @@ def model_card(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         f"{progress['step']:,} steps over {progress['tokens']:,} tokens in"
         f" {progress['seconds'] / 60:.1f} minutes on {run['machine']['processor']}."
         " Settings, data and versions: see `run.json`.",
+        *_restarts(run.get("restarts", [])),
         "",
         "## Figures",
         "",
         *_table(run["metrics"]),
+        *_seeds(run.get("seeds")),
         "",
         "## Limits",
         "",
@@ -82,6 +84,26 @@ def _table(metrics: Mapping[str, float]) -> list[str]:
     shown = {k: f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for k, v in metrics.items()}
     rows = [f"| {name.replace('_', ' ')} | {figure} |" for name, figure in shown.items()]
     return ["| figure | value |", "| --- | --- |", *rows]
+
+
+def _restarts(restarts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say at which rates the run collapsed before."""
+    if not restarts:
+        return []
+    rates = ", ".join(f"{restart['learning_rate']:.2g}" for restart in restarts)
+    return [f"It collapsed at a learning rate of {rates} and began anew at half of that."]
+
+
+def _seeds(seeds: Mapping[str, Any] | None) -> list[str]:
+    """Say how the figure differs between runs that differ in their seed alone."""
+    if not seeds:
+        return []
+    name = str(seeds["metric"]).replace("_", " ")
+    return [
+        "",
+        f"This is the median run: {name} was {seeds['mean']:.4f} +- {seeds['deviation']:.4f} over"
+        f" {len(seeds['by_seed'])} seeds, from {seeds['min']:.4f} to {seeds['max']:.4f}.",
+    ]
 
 
 def _version(package: str) -> str | None:

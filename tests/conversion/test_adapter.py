@@ -9,6 +9,8 @@ import torch
 from albatross.adapter_spec import AdapterSpec
 from albatross.config import AlbertConfig
 from albatross.conversion.adapter import is_mergeable, merge_adapter
+from albatross.conversion.structure import restructure
+from albatross.conversion.target import formed
 from albatross.errors import ConfigError
 from albatross.modeling.model import AlbertModel
 
@@ -95,3 +97,19 @@ def test_a_model_without_an_adapter_stays_as_it_is():
     merged = merge_adapter(config, arrays)
     assert merged.config is config
     assert merged.arrays == arrays
+
+
+def test_another_depth_is_refused_where_each_has_an_adapter():
+    config = replace(CONFIG, adapter=replace(LORA, per_depth=True))
+    with pytest.raises(ConfigError, match=r"keeps its depth\. Received: --layers 8 for 4"):
+        restructure(config, {}, layers=8)
+
+
+@pytest.mark.parametrize("target", ["huggingface", "google"])
+def test_other_programs_get_the_merged_weights(target):
+    arrays = {f"albert.{n}": a for n, a in drawn(CONFIG).to_arrays().items()}
+    form = formed(CONFIG, arrays, target)
+    layer = "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"
+    assert form.config.adapter is None
+    assert not any("adapters" in name for name in form.arrays)
+    assert (form.arrays[layer] == merge_adapter(CONFIG, arrays).arrays[layer]).all()

@@ -7,13 +7,14 @@ from torch import nn
 
 from albatross.atomic import write_json
 from albatross.checkpoints.model_folder import write_weights
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import run
 from albatross.engine.onnx_engine import OnnxEngine
 from albatross.engine.torch_engine import TorchEngine
 from albatross.export.onnx_graph import write_step_graphs
-from albatross.modeling.model import AlbertWithHeads
+from albatross.head_spec import HeadSpec
+from albatross.modeling.with_heads import AlbertWithHeads
 
 HEADS = {"classifier": HeadSpec("sequence", 3)}
 LENGTHS = (1, 16, 2, 15, 9, 1)
@@ -104,7 +105,7 @@ def test_sequences_may_be_regrouped_between_depths():
     left = engine.select(joined, np.arange(15, 17))
     for depth in (2, 3):
         left = engine.layer(left, short.cu_seqlens, depth)
-    answer = engine.heads(left, short.cu_seqlens)["classifier"]
+    answer = engine.heads(left, short)["classifier"]
     np.testing.assert_allclose(answer, run(engine, short)["classifier"], atol=1e-6, rtol=0)
 
 

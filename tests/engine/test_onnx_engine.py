@@ -11,12 +11,13 @@ from transformers import AlbertConfig as TransformersConfig
 from transformers import AlbertForSequenceClassification
 
 from albatross.checkpoints.safetensors_file import read_header_text
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import run
 from albatross.engine.onnx_engine import OnnxEngine, layer_files
 from albatross.errors import FolderError
 from albatross.export.onnx_graph import write_step_graphs
+from albatross.head_spec import HeadSpec
 
 TINY = AlbertConfig(
     vocab_size=60,
@@ -86,7 +87,7 @@ def test_sequences_may_be_regrouped_between_depths(engine):
     left = engine.select(joined, np.arange(11, 14))
     for depth in (2, 3):
         left = engine.layer(left, short.cu_seqlens, depth)
-    answer = engine.heads(left, short.cu_seqlens)["classifier"]
+    answer = engine.heads(left, short)["classifier"]
     np.testing.assert_allclose(answer, logits(engine, example(3)), atol=1e-6, rtol=0)
 
 

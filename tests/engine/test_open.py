@@ -188,7 +188,7 @@ def test_a_task_asks_for_no_more_than_the_model_has_positions_for(exported, copy
     folder = copy_of(exported)
     task = {"kind": "classification", "labels": ["a", "b"], "values": ["a", "b"]}
     change_json(folder / "task.json", reviews={**task, "max_length": 9_999, "head": "classifier"})
-    assert open_model(folder).task.max_length == 512
+    assert open_model(folder).task.inputs.max_length == 512
 
 
 # === Graphs ===

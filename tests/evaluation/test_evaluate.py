@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from albatross.cli import main
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.engine.open import open_model
 from albatross.engine.torch_engine import TorchEngine
 from albatross.errors import DataError, FolderError, LabelError
 from albatross.evaluation import evaluate as home
 from albatross.evaluation.evaluate import answers_by_depth, evaluate, score_records
+from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import answer_records, load
 from albatross.settings.answering import EvaluateSettings

@@ -4,11 +4,12 @@ import sys
 import pytest
 from transformers import AlbertForSequenceClassification
 
-from albatross.errors import FolderError, MissingDependencyError
+from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.export import folder as module
 from albatross.export.folder import export
 from albatross.pipelines.pipeline import load
 from albatross.settings.answering import ExportSettings
+from albatross.training.transfer import Adaptation
 
 
 def read(path):
@@ -127,3 +128,29 @@ def test_without_torch_an_export_is_written_all_the_same(finetuned, tmp_path, mo
     monkeypatch.setitem(sys.modules, "torch", None)
     out = export(ExportSettings(finetuned, tmp_path / "out"))
     assert load(out)("Not a stale line.").label in ("negative", "positive")
+
+
+# === Delta folders ===
+
+
+def test_a_delta_folder_becomes_a_whole_one_with_its_adapter_merged(
+    delta_of, pretrained, reviews, tmp_path
+):
+    labels = ("negative", "positive")
+    folder = delta_of(pretrained, "delta", Adaptation("lora", 4), labels=labels)
+    out = export(ExportSettings(folder, tmp_path / "out"))
+    assert not (out / "base.json").exists()
+    assert "adapter" not in read(out / "config.json")
+    expected = pytest.approx(shares(folder, reviews), abs=1e-5)
+    assert shares(out, reviews) == expected
+    assert shares(out, reviews, engine="torch") == expected
+
+
+@pytest.mark.parametrize("adapt", ["lora", "adapter"])
+def test_an_adapter_that_cannot_be_merged_cannot_be_exported(delta_of, pretrained, tmp_path, adapt):
+    folder = delta_of(pretrained, "delta", Adaptation(adapt, 4, per_depth=True))
+    with pytest.raises(
+        ConfigError, match="An adapter can be merged into the weights if it is LoRA"
+    ):
+        export(ExportSettings(folder, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -10,12 +10,13 @@ from safetensors.numpy import load_file, save_file
 from transformers import AlbertConfig as TransformersConfig
 from transformers import AlbertForSequenceClassification
 
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import run
 from albatross.engine.onnx_engine import OnnxEngine, layer_files, layer_weights
 from albatross.errors import ConfigError, FolderError, WeightsError
 from albatross.export.onnx_graph import write_step_graphs
+from albatross.head_spec import HeadSpec
 
 HEADS = {"classifier": HeadSpec("sequence", 3)}
 TINY = AlbertConfig(

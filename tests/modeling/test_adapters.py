@@ -1,12 +1,19 @@
-"""Residuals of single depths: nothing at first, everything at full rank."""
+"""Residuals of single depths: nothing at first, everything at full rank. And adapters to a task."""
 
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from albatross.adapter_spec import AdapterSpec
+from albatross.checkpoints.huggingface import encoder_shapes
 from albatross.config import AlbertConfig
+from albatross.costs import model_cost
+from albatross.data.packing import pack
 from albatross.modeling.model import AlbertForPreTraining, AlbertModel
+from albatross.modeling.packed import PackedInputs
 
 IDS = torch.tensor([[2, 7, 4, 9, 3], [2, 5, 3, 1, 8]])
 MAPS = (
@@ -182,3 +189,148 @@ def test_residuals_can_be_added_to_a_folder_without(tmp_path, tiny, relaxed, sha
 def test_a_shared_model_has_no_residuals_at_all(tiny):
     assert not any("residual" in name for name in AlbertModel(tiny).state_dict())
     assert AlbertConfig().depth_lora_rank == 0
+
+
+# === Adapters ===
+
+KINDS = [
+    *(AdapterSpec("lora", 3), AdapterSpec("lora", 3, per_depth=True, parts=("attention.value",))),
+    *(AdapterSpec("bottleneck", 3), AdapterSpec("bottleneck", 3, per_depth=True)),
+    AdapterSpec("bottleneck", 3, parts=("attention.dense", "ffn_output")),
+]
+
+
+def adapters_of(model):
+    """Every tensor of the adapters, by name."""
+    return {n: p for n, p in model.named_parameters() if ".adapters." in n}
+
+
+@pytest.mark.parametrize("spec", KINDS)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"inner_group_num": 2, "num_hidden_groups": 2},
+        {"cross_layer_sharing": "ffn"},
+        {"depth_lora_rank": 4},
+    ],
+)
+def test_new_adapters_leave_the_function_as_it_was(tiny, shaken, packed, spec, values):
+    plain = shaken(AlbertModel(replace(tiny, **values)))
+    model = with_weights_of(plain, replace(tiny, **values, adapter=spec))
+    assert len(model.encoder.adapters) == (model.config.depth if spec.per_depth else 1)
+    assert torch.equal(model.encode(packed), plain.encode(packed))
+
+
+@pytest.mark.parametrize("spec", KINDS)
+def test_the_tensors_of_an_adapter_are_those_that_a_folder_is_checked_for(tiny, spec):
+    config = replace(tiny, adapter=spec)
+    state = AlbertModel(config).state_dict()
+    shapes = {f"albert.{name}": tuple(tensor.shape) for name, tensor in state.items()}
+    assert encoder_shapes(config) == shapes
+
+
+@pytest.mark.parametrize("depth_lora_rank", [0, 2])
+@pytest.mark.parametrize("spec", KINDS)
+def test_gradients_reach_every_tensor_of_an_adapter(tiny, shaken, packed, spec, depth_lora_rank):
+    config = replace(tiny, adapter=spec, depth_lora_rank=depth_lora_rank, inner_group_num=2)
+    model = shaken(AlbertModel(config, add_pooling_layer=False))
+    model.encode(packed).pow(3).sum().backward()
+    for name, parameter in adapters_of(model).items():
+        assert parameter.grad.abs().max() > 1e-5, name
+
+
+def test_a_depth_reaches_its_own_adapter_alone(tiny, shaken, packed):
+    config = replace(tiny, adapter=AdapterSpec("bottleneck", 3, per_depth=True), inner_group_num=2)
+    model = shaken(AlbertModel(config, add_pooling_layer=False))
+    rows = torch.randn(len(packed.input_ids), 16, generator=torch.Generator().manual_seed(0))
+    model.encoder.layer(rows, packed.layout, depth=5).pow(3).sum().backward()
+    reached = {name for name, p in adapters_of(model).items() if p.grad is not None}
+    assert reached == {n for n in adapters_of(model) if n.startswith("encoder.adapters.5.")}
+
+
+@pytest.mark.parametrize("kind", ["lora", "bottleneck"])
+def test_adapters_of_single_depths_learn_apart(tiny, shaken, packed, kind):
+    spec = AdapterSpec(kind, 3, per_depth=True)
+    model = shaken(AlbertModel(replace(tiny, adapter=spec), add_pooling_layer=False)).train()
+    learned = adapters_of(model)
+    with torch.no_grad():  # all alike at first, so that only what they learn tells them apart
+        for name, parameter in learned.items():
+            parameter.copy_(learned[re.sub(r"adapters\.\d", "adapters.0", name)])
+    optimizer = torch.optim.SGD(learned.values(), lr=1e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model.encode(packed).pow(3).sum().backward()
+        optimizer.step()
+    first, *others = ([p for n, p in learned.items() if f"adapters.{d}." in n] for d in range(4))
+    for other in others:
+        assert any(not torch.allclose(a, b, atol=1e-4) for a, b in zip(first, other, strict=True))
+
+
+def test_lora_adds_its_scaled_product_to_the_weight(tiny, shaken, packed):
+    config = replace(tiny, adapter=AdapterSpec("lora", 3, parts=("ffn",), scale=0.5))
+    model = shaken(AlbertModel(config))
+    added = model.encoder.adapters[0].ffn
+    expected = with_weights_of(model_without(model), tiny)
+    with torch.no_grad():
+        ffn = expected.encoder.albert_layer_groups[0].albert_layers[0].ffn
+        ffn.weight += 0.5 * added.lora_B.weight @ added.lora_A.weight
+    torch.testing.assert_close(model.encode(packed), expected.encode(packed), atol=1e-5, rtol=0)
+
+
+def model_without(model):
+    """The same model without its adapter."""
+    bare = AlbertModel(replace(model.config, adapter=None)).eval()
+    bare.load_state_dict({n: t for n, t in model.state_dict().items() if ".adapters." not in n})
+    return bare
+
+
+@pytest.mark.parametrize("spec", KINDS)
+@pytest.mark.parametrize("depth_lora_rank", [0, 2])
+def test_fused_projections_and_wanted_rows_give_what_plain_ones_give(
+    tiny, shaken, examples, spec, depth_lora_rank
+):
+    config = replace(tiny, adapter=spec, depth_lora_rank=depth_lora_rank)
+    model = shaken(AlbertModel(config))
+    batch = pack(examples)
+    fused = model.encode(PackedInputs.from_batch(batch, wanted=np.empty(0, np.int64)))
+    with torch.no_grad():  # without gradients nothing is fused
+        plain = model.encode(PackedInputs.from_batch(batch))[batch.cu_seqlens[:-1]]
+    torch.testing.assert_close(fused, plain, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("spec", KINDS)
+def test_activation_checkpointing_gives_adapters_equal_gradients(tiny, shaken, packed, spec):
+    config = replace(tiny, adapter=spec, hidden_dropout_prob=0.2)
+    gradients, model = [], shaken(AlbertModel(config, add_pooling_layer=False)).train()
+    for enabled in (False, True):
+        model.activation_checkpointing(enabled)
+        model.zero_grad()
+        torch.manual_seed(0)
+        model.encode(packed).pow(3).sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for plain, checkpointed in zip(*gradients, strict=True):
+        assert torch.equal(plain, checkpointed)
+
+
+def test_attention_is_shown_with_its_adapter(tiny, shaken):
+    model = shaken(AlbertModel(replace(tiny, adapter=AdapterSpec("lora", 3))))
+    bare = model_without(model)
+    shown, others = (m(IDS, output_attentions=True).attentions for m in (model, bare))
+    assert (shown[0] - others[0]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("spec", KINDS)
+def test_a_folder_with_an_adapter_comes_back(tmp_path, tiny, shaken, spec):
+    model = shaken(AlbertModel(replace(tiny, adapter=spec)))
+    model.save_pretrained(tmp_path)
+    again = AlbertModel.from_pretrained(tmp_path)
+    assert again.config.adapter == spec
+    assert torch.equal(again(IDS).last_hidden_state, model(IDS).last_hidden_state)
+
+
+@pytest.mark.parametrize("spec", KINDS)
+def test_costs_count_the_parameters_of_an_adapter(tiny, spec):
+    config = replace(tiny, adapter=spec)
+    counted = sum(p.numel() for p in adapters_of(AlbertModel(config)).values())
+    assert model_cost(config).parameters["adapters"] == counted

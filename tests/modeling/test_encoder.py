@@ -15,10 +15,11 @@ from albatross.checkpoints.huggingface import (
     masked_lm_shapes,
     sentence_order_shapes,
 )
-from albatross.config import VARIANTS, HeadSpec, unshared, variant
+from albatross.config import VARIANTS, unshared, variant
 from albatross.costs import model_cost
 from albatross.data.packing import Example, pack
 from albatross.errors import ConfigError
+from albatross.head_spec import HeadSpec
 from albatross.modeling.attention import AlbertAttention
 from albatross.modeling.model import AlbertForPreTraining, AlbertModel, AlbertWithHeads
 from albatross.modeling.packed import PackedInputs

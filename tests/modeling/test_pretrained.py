@@ -13,8 +13,9 @@ from huggingface_hub import constants
 
 from albatross.checkpoints.huggingface import encoder_shapes, masked_lm_shapes
 from albatross.checkpoints.model_folder import WEIGHTS, read_config, read_weights, update_model
-from albatross.config import AlbertConfig, HeadSpec, variant
+from albatross.config import AlbertConfig, variant
 from albatross.errors import AlbatrossWarning, FolderError, WeightsError
+from albatross.head_spec import HeadSpec
 from albatross.modeling.model import (
     AlbertForMaskedLM,
     AlbertForPreTraining,

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import albatross
-from albatross.config import HeadSpec
 from albatross.data.packing import Example, pack
 from albatross.errors import ConfigError
+from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.training.head_losses import HeadLosses
 from albatross.training.objectives import Draw

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import Outputs
+from albatross.head_spec import HeadSpec
 from albatross.rng import stream
 from albatross.tasks.task import Task, score
 from albatross.tokenizer.unigram import UnigramTokenizer

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from albatross.config import HeadSpec, variant
+from albatross.config import variant
 from albatross.data.packing import Example
 from albatross.errors import AlbatrossWarning
+from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.training.contrastive import (
     HEAD,

@@ -202,3 +202,15 @@ def test_a_plan_of_many_points_keeps_its_ends(tmp_path):
     drawn = Page(tmp_path / "plan.html").lines("Layers applied")[""]
     assert (drawn[0], drawn[-1]) == ((0, 0), (100, 100_000))
     assert len(drawn) == 1000
+
+
+def test_the_figures_of_a_task_are_shown_where_they_were_measured(page_of):
+    points = [
+        {"accuracy": 0.5, "macro_f1": 0.4, "records": 40},
+        {"accuracy": 0.75, "macro_f1": 0.7},
+    ]
+    lines = [{"step": number, "evaluation": figures} for number, figures in enumerate(points, 1)]
+    page = page_of([step(1), lines[0], step(2), lines[1]])
+    chart = page.lines("Figures on the dev part")
+    assert chart == {"accuracy": [(1, 0.5), (2, 0.75)], "macro f1": [(1, 0.4), (2, 0.7)]}
+    assert page.figures["accuracy on the dev part"] == "0.7500"

@@ -1,22 +1,23 @@
 import json
 import signal
-from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import AlbertForSequenceClassification as TransformersAlbert
 
-from albatross.config import HeadSpec
+from albatross.checkpoints.model_folder import read_weights, write_weights
 from albatross.data.packing import Example
-from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, DataError, FolderError, LabelError, TrainingError
-from albatross.modeling.model import AlbertWithHeads
+from albatross.head_spec import HeadSpec
+from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import load
 from albatross.report import file_digest
-from albatross.training.finetune import ExampleBatches, finetune, limit_records
-from albatross.training.objectives import HeadLosses
+from albatross.training.example_batches import ExampleBatches
+from albatross.training.finetune import finetune
+from albatross.training.head_losses import HeadLosses
 from albatross.training.run_log import read_log
 
 
@@ -67,31 +68,16 @@ def ids_of_epoch(batches, epoch):
     return ids
 
 
-# === Batches and records ===
+# === Batches ===
 
 
 def test_every_epoch_holds_each_example_once_in_an_order_of_its_own():
-    batches = ExampleBatches(examples(10), 4, seed=0)
+    batches = ExampleBatches([[e] for e in examples(10)], 4, seed=0)
     first, second = ids_of_epoch(batches, 0), ids_of_epoch(batches, 1)
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
     assert batches.steps_per_epoch == 3
-    assert ids_of_epoch(ExampleBatches(examples(10), 4, seed=0), 1) == second
-
-
-def test_a_limit_keeps_the_classes_in_proportion_and_the_order():
-    records = [TextRecord(str(i), label="ab"[i % 4 == 0]) for i in range(100)]
-    drawn = limit_records(records, 41, seed=0)
-    assert Counter(record.label for record in drawn) == {"a": 31, "b": 10}
-    numbers = [int(record.text) for record in drawn]
-    assert numbers == sorted(numbers)
-    assert limit_records(records, 41, seed=0) == drawn != limit_records(records, 41, seed=1)
-
-
-@pytest.mark.parametrize("limit", [None, 5, 6])
-def test_a_limit_above_the_file_changes_nothing(limit):
-    records = [TextRecord(str(i), label="a") for i in range(5)]
-    assert limit_records(records, limit, seed=0) == records
+    assert ids_of_epoch(ExampleBatches([[e] for e in examples(10)], 4, seed=0), 1) == second
 
 
 # === The verb ===
@@ -141,8 +127,8 @@ def test_dropout_is_what_the_settings_say(short, pretrained):
 
 def test_labels_get_the_names_of_the_settings(short):
     finetune(replace(short, epochs=0.1, labels=("bad", "good")))
-    assert load(short.out).task.labels == ("bad", "good")
-    assert load(short.out).task.values == ("negative", "positive")
+    task: Any = load(short.out).task
+    assert (task.labels, task.values) == (("bad", "good"), ("negative", "positive"))
     assert read(short.out / "config.json")["id2label"] == {"0": "bad", "1": "good"}
 
 
@@ -170,7 +156,116 @@ def test_a_finetuned_model_may_learn_other_labels(finetuned, short, tmp_path, co
     assert load(short.out)("about films").probabilities.keys() == {"films", "hotels", "meals"}
 
 
+# === Starting from another task ===
+
+
+def weights_after_nothing(settings, **changes) -> dict[str, Any]:
+    """The weights of a run whose rate moves next to nothing."""
+    out = settings.out.with_name(f"{len(list(settings.out.parent.iterdir()))}")
+    changed: dict[str, Any] = {"epochs": 0.1, "learning_rate": 1e-9, "weight_decay": 0.0, **changes}
+    found: dict[str, Any] = read_weights(finetune(replace(settings, out=out, **changed)))
+    return found
+
+
+def test_the_same_labels_keep_head_and_pooler(finetuned, short):
+    before: dict[str, Any] = read_weights(finetuned)
+    after = weights_after_nothing(short, model=finetuned)
+    for name in ("classifier.weight", "albert.pooler.weight"):
+        np.testing.assert_allclose(after[name], before[name], atol=1e-6)
+
+
+def test_other_labels_of_the_same_number_start_a_head_anew(finetuned, short, capsys):
+    before: dict[str, Any] = read_weights(finetuned)
+    after = weights_after_nothing(short, model=finetuned, labels=("bad", "good"))
+    np.testing.assert_allclose(
+        after["albert.pooler.weight"], before["albert.pooler.weight"], atol=1e-6
+    )
+    assert np.abs(after["classifier.weight"] - before["classifier.weight"]).max() > 0.01
+    assert "Starting anew: classifier" in capsys.readouterr().err
+
+
+def test_the_pooler_starts_anew_when_asked_to(finetuned, short):
+    before: dict[str, Any] = read_weights(finetuned)
+    after = weights_after_nothing(short, model=finetuned, fresh_pooler=True)
+    difference = np.abs(after["albert.pooler.weight"] - before["albert.pooler.weight"])
+    assert difference.max() > 0.01
+    np.testing.assert_allclose(after["classifier.weight"], before["classifier.weight"], atol=1e-6)
+
+
+def test_a_source_without_a_pooler_gets_a_new_one(finetuned, short, copy_of, change_json):
+    source = copy_of(finetuned)
+    arrays = read_weights(source)
+    kept = {n: np.array(a) for n, a in arrays.items() if not n.startswith("albert.pooler.")}
+    write_weights(source, kept)
+    (source / "run.json").unlink()
+    assert "albert.pooler.weight" in weights_after_nothing(short, model=source)
+
+
+# === Ways to learn ===
+
+
+def test_early_exits_are_kept_and_measured_by_depth(short, train_file):
+    finetune(replace(short, dev=train_file, early_exit=True, epochs=1))
+    metrics = read(short.out / "run.json")["metrics"]
+    by_depth = [metrics[f"accuracy_depth_{depth}"] for depth in (1, 2, 3, 4)]
+    assert by_depth[-1] == metrics["accuracy"]
+    assert {f"exits.classifier.{depth}.weight" for depth in range(3)} <= set(
+        read_weights(short.out)
+    )
+    assert load(short.out)("good").label in ("negative", "positive")
+
+
+def test_settings_left_open_come_from_the_task_and_are_kept(short, capsys):
+    finetune(replace(short, learning_rate=None, warmup=None, dropout=None, epochs=0.1))
+    kept = read(short.out / "run.json")["settings"]
+    assert (kept["learning_rate"], kept["warmup"], kept["dropout"]) == (5e-4, 0.1, 0.0)
+    told = capsys.readouterr().err
+    assert "rate 0.0005, 0.1 epochs (1 steps) of 16" in told
+    assert "from 29 records, measured on 3 of held_out" in told
+
+
+def test_class_weights_are_for_classes(short, tmp_path):
+    path = tmp_path / "scores.tsv"
+    rows = "".join(f"text {n}\tother\t{n / 7}\n" for n in range(30))
+    path.write_text(f"text\ttext_pair\tlabel\n{rows}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="Received: a task of the kind regression"):
+        finetune(replace(short, task="regression", train=path, class_weights="balanced"))
+
+
+def test_a_task_that_writes_learns_and_is_measured(short, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    rows = "".join(f"good {n}\tbad {n}\n" for n in range(20))
+    path.write_text(f"source\ttarget\n{rows}", encoding="utf-8")
+    finetune(replace(short, task="generation", name="", train=path, epochs=1))
+    assert "bleu" in read(short.out / "run.json")["metrics"]
+    assert read(short.out / "task.json")["generation"]["kind"] == "generation"
+
+
+@pytest.mark.parametrize("kind", ["multi-label", "ordinal", "regression", "similarity"])
+def test_other_kinds_learn_from_tables(short, tmp_path, kind):
+    path = tmp_path / "records.jsonl"
+    several = [["a"], ["b", "c"], ["a", "c"]]
+    rows = [
+        {"text": f"text {n}", "text_pair": "other"}
+        | ({"labels": several[n % 3]} if kind == "multi-label" else {"label": n % 3})
+        for n in range(30)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    finetune(replace(short, task=kind, name="", train=path, epochs=1))
+    run, task = read(short.out / "run.json"), next(iter(read(short.out / "task.json").values()))
+    assert task["kind"] == kind
+    assert run["metrics"]
+
+
 # === Refusals ===
+
+
+def test_early_exits_are_for_whole_sequences(short, tmp_path):
+    path = tmp_path / "words.jsonl"
+    rows = [{"words": ["Ann", "left"], "tags": ["B-PER", "O"]}] * 20
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(ConfigError, match="Received: a head of the kind token"):
+        finetune(replace(short, task="tagging", train=path, early_exit=True))
 
 
 def test_the_model_itself_is_not_overwritten(short, copy_of, pretrained):

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from albatross.config import HeadSpec, variant
+from albatross.config import variant
 from albatross.data.packing import IGNORED_LABEL, Example, pack
 from albatross.data.sampling import StepBatch
+from albatross.head_spec import HeadSpec
 from albatross.modeling.heads import cross_entropy
-from albatross.modeling.model import AlbertForPreTraining, AlbertWithHeads
+from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.packed import PackedInputs
 from albatross.modeling.replaced_tokens import ReplacedTokenDetector
+from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.training.distributed import World
 from albatross.training.gradients import Gradients
-from albatross.training.objectives import Draw, HeadLosses, MaskedWords, ReplacedTokens
+from albatross.training.head_losses import HeadLosses
+from albatross.training.objectives import Draw, MaskedWords, ReplacedTokens
 
 CONFIG = variant("albatross-tiny", vocab_size=60)
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from albatross.config import HeadSpec, variant
+from albatross.config import variant
 from albatross.data.packing import Example
 from albatross.errors import TrainingError
+from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.training.distributed import World
 from albatross.training.example_batches import ExampleBatches

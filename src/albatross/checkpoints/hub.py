@@ -16,7 +16,15 @@ _PICKLES = "pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.
 _VOCABULARIES = "spiece.model", "vocab.txt", "tokenizer.json", "tokenizer_config.json"
 _FILES = (
     *("config.json", *_WEIGHTS, *_VOCABULARIES, "special_tokens_map.json"),
-    *("task.json", "run.json", "README.md", "embed.onnx", "layer.*.onnx", "heads.onnx"),
+    *(
+        "task.json",
+        "run.json",
+        "base.json",
+        "README.md",
+        "embed.onnx",
+        "layer.*.onnx",
+        "heads.onnx",
+    ),
 )
 
 

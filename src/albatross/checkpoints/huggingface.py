@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import VARIANTS, AlbertConfig, HeadSpec, variant
+from albatross.config import VARIANTS, AlbertConfig, variant
 from albatross.errors import WeightsError
+from albatross.head_spec import HeadSpec
 
 Arrays = dict[str, NDArray[np.generic]]
 Shapes = dict[str, tuple[int, ...]]
@@ -32,6 +33,8 @@ KNOWN_PREFIXES = (
     "qa_outputs.",
     "beam_qa.",
     "heads.",
+    "exits.",
+    "decoder.",
 )
 # What torch puts before every name of a model it has wrapped, for several devices or compiled.
 _WRAPPERS = ("module.", "_orig_mod.", "module.")
@@ -64,7 +67,7 @@ def encoder_shapes(config: AlbertConfig, *, pooler: bool = True) -> Shapes:
                 shapes |= _linear(f"{layer}.ffn", hidden, config.intermediate_size)
                 shapes |= _linear(f"{layer}.ffn_output", config.intermediate_size, hidden)
                 shapes |= _norm(f"{layer}.full_layer_layer_norm", hidden)
-    shapes |= _residual_shapes(config)
+    shapes |= _residual_shapes(config) | _adapter_shapes(config)
     return shapes | (_linear("albert.pooler", hidden, hidden) if pooler else {})
 
 
@@ -86,20 +89,26 @@ def head_shapes(config: AlbertConfig, heads: Mapping[str, HeadSpec]) -> Shapes:
     """Return the tensors of task heads; a head's name is the prefix of its tensors."""
     shapes: Shapes = {}
     for name, spec in heads.items():
-        shapes |= _linear(name, config.hidden_size, spec.size)
+        if spec.kind == "beam_span":
+            shapes |= beam_qa_shapes(config, name)
+        elif spec.kind != "embedding":
+            shapes |= _linear(name, config.hidden_size, spec.size)
+        if spec.options.get("exits"):
+            for depth in range(config.depth - 1):
+                shapes |= _linear(f"exits.{name}.{depth}", config.hidden_size, spec.size)
     return shapes
 
 
-def beam_qa_shapes(config: AlbertConfig) -> Shapes:
+def beam_qa_shapes(config: AlbertConfig, name: str = "beam_qa") -> Shapes:
     """Return the tensors of the SQuAD 2.0 beam head, which Hugging Face has no class for."""
     hidden = config.hidden_size
     return {
-        **_linear("beam_qa.start", hidden, 1),
-        **_linear("beam_qa.end_dense", 2 * hidden, hidden),
-        **_norm("beam_qa.end_LayerNorm", hidden),
-        **_linear("beam_qa.end_output", hidden, 1),
-        **_linear("beam_qa.answer_dense", 2 * hidden, hidden),
-        "beam_qa.answer_output.weight": (1, hidden),
+        **_linear(f"{name}.start", hidden, 1),
+        **_linear(f"{name}.end_dense", 2 * hidden, hidden),
+        **_norm(f"{name}.end_LayerNorm", hidden),
+        **_linear(f"{name}.end_output", hidden, 1),
+        **_linear(f"{name}.answer_dense", 2 * hidden, hidden),
+        f"{name}.answer_output.weight": (1, hidden),
     }
 
 
@@ -248,6 +257,25 @@ def _residual_shapes(config: AlbertConfig) -> Shapes:
             shapes[f"{prefix}.{part}.bias"] = (outputs,)
         for norm in ("attention.LayerNorm", "full_layer_layer_norm"):
             shapes |= _norm(f"{prefix}.{norm}", hidden)
+    return shapes
+
+
+def _adapter_shapes(config: AlbertConfig) -> Shapes:
+    """Return the tensors of the adapters: one for all depths, or one for each."""
+    shapes: Shapes = {}
+    spec = config.adapter
+    if spec is None:
+        return shapes
+    hidden, wide, rank = config.hidden_size, config.intermediate_size, spec.rank
+    for number in range(config.depth if spec.per_depth else 1):
+        for part in spec.parts:
+            prefix = f"albert.encoder.adapters.{number}.{part}"
+            if spec.kind == "lora":
+                shapes[f"{prefix}.lora_A.weight"] = (rank, wide if part == "ffn_output" else hidden)
+                shapes[f"{prefix}.lora_B.weight"] = (wide if part == "ffn" else hidden, rank)
+            else:
+                shapes |= _linear(f"{prefix}.down", hidden, rank)
+                shapes |= _linear(f"{prefix}.up", rank, hidden)
     return shapes
 
 

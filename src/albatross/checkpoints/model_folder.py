@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from albatross.atomic import read_json, write_json
+from albatross.checkpoints.base_file import check_base, find_base, is_delta
 from albatross.checkpoints.huggingface import Arrays, canonical, published_gelu
 from albatross.checkpoints.safetensors_file import map_arrays, write_arrays
 from albatross.config import AlbertConfig
@@ -73,23 +74,47 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(set(_shards(place).values()))]
 
 
-def read_weights(folder: Path) -> Arrays:
+def read_weights(folder: Path, base: str | Path | None = None) -> Arrays:
     """Read a folder's weights under present names, in the dtype of the file.
+
+    A delta folder's come over those of its base's encoder.
 
     Safetensors are mapped, not read: a page comes from the disk when it is first touched. The
     arrays may be written to, and the files stay as they are; bfloat16 comes as float32. A pickle is
     read only where there are no safetensors, and nothing in it is run.
 
+    Args:
+        folder: the model's.
+        base: where the base of a delta folder is, when it is not where the folder says.
+
+    Raises:
+        WeightsError: tied tensors differ.
+        FolderError: a file is missing, damaged, or not the one that `run.json` describes; a delta
+            folder's base is not there, or another model.
+        MissingDependencyError: the folder has a pickle alone, and torch is not installed.
+    """
+    own = read_own_weights(folder)
+    if is_delta(folder):
+        below = find_base(folder, base)
+        check_base(folder, below, [path.name for path in weight_files(below)])
+        return {n: a for n, a in _read(below).items() if n.startswith("albert.")} | own
+    if base is not None:
+        raise FolderError(
+            "A base is what a delta folder stands over. Received: base="
+            f"{str(base)!r} for {str(folder)!r}, which has all its weights. Leave it out."
+        )
+    return own
+
+
+def read_own_weights(folder: Path) -> Arrays:
+    """Read the tensors that lie in a folder itself, for a delta folder those it has over its base.
+
     Raises:
         WeightsError: tied tensors differ.
         FolderError: a file is missing, damaged, or not the one that `run.json` describes.
-        MissingDependencyError: the folder has a pickle alone, and torch is not installed.
     """
     check_digest(folder)
-    place = _place(folder)
-    if place.name.endswith(_INDEX):
-        return canonical(_read_shards(place))
-    return canonical(_read_file(place))
+    return _read(folder)
 
 
 def write_weights(folder: Path, arrays: Mapping[str, NDArray[np.generic]]) -> str:
@@ -213,6 +238,14 @@ def _place(folder: Path) -> Path:
         " readable one. Write the folder again, or copy the file into it; a TensorFlow checkpoint"
         " becomes a folder by `albatross convert`."
     )
+
+
+def _read(folder: Path) -> Arrays:
+    """Return the tensors that lie in a folder under present names, unchecked."""
+    place = _place(folder)
+    if place.name.endswith(_INDEX):
+        return canonical(_read_shards(place))
+    return canonical(_read_file(place))
 
 
 def _read_file(path: Path) -> Arrays:

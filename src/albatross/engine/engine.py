@@ -34,8 +34,15 @@ class Engine(Protocol):
         """Apply the layer of a flat depth index `repeat * inner_group_num + inner`."""
         ...
 
-    def heads(self, rows: Rows, cu_seqlens: IntArray) -> Outputs:
-        """Return every head's output by name, one row a sequence for `sequence` heads."""
+    def heads(self, rows: Rows, batch: PackedBatch, depth: int | None = None) -> Outputs:
+        """Return every head's outputs by name; `HeadSpec` has their shapes.
+
+        Args:
+            rows: (total_tokens, hidden)
+            batch: the sequences that the rows stand for.
+            depth: the flat depth index that the rows come from, for a model with exits; the last by
+                default.
+        """
         ...
 
     def select(self, rows: Rows, indices: IntArray) -> Rows:
@@ -52,9 +59,33 @@ def run(engine: Engine, batch: PackedBatch) -> Outputs:
     rows = engine.embed(batch)
     for depth in range(engine.config.depth):
         rows = engine.layer(rows, batch.cu_seqlens, depth)
-    return engine.heads(rows, batch.cu_seqlens)
+    return engine.heads(rows, batch)
+
+
+def run_depths(engine: Engine, batch: PackedBatch) -> list[Outputs]:
+    """Take a batch through all depths and return what the exits say after each of them."""
+    rows = engine.embed(batch)
+    found = []
+    for depth in range(engine.config.depth):
+        rows = engine.layer(rows, batch.cu_seqlens, depth)
+        found.append(engine.heads(rows, batch, depth))
+    return found
+
+
+def split_outputs(outputs: Outputs, batch: PackedBatch) -> list[Outputs]:
+    """Return the outputs of each sequence, (1, ...) or (tokens, ...) by what they are made of."""
+    total = int(batch.cu_seqlens[-1])
+    of_tokens = {name for name, rows in outputs.items() if len(rows) == total}
+    bounds = batch.cu_seqlens
+    parts = []
+    for at in range(batch.num_sequences):
+        tokens, one = slice(bounds[at], bounds[at + 1]), slice(at, at + 1)
+        parts.append(
+            {name: rows[tokens if name in of_tokens else one] for name, rows in outputs.items()}
+        )
+    return parts
 
 
 def join_outputs(parts: Sequence[Mapping[str, NDArray[np.float32]]]) -> Outputs:
-    """Concatenate the outputs of several batches, name by name."""
+    """Concatenate the outputs of several sequences, name by name."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

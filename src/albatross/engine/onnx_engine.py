@@ -22,7 +22,7 @@ from albatross.checkpoints.safetensors_file import read_header_text
 from albatross.config import AlbertConfig
 from albatross.data.packing import IntArray, PackedBatch, padded_indices
 from albatross.engine.engine import Outputs
-from albatross.errors import FolderError
+from albatross.errors import ConfigError, FolderError
 
 FloatArray = NDArray[np.float32]
 WEIGHTS_FILE = "model.safetensors"
@@ -126,10 +126,19 @@ class OnnxEngine:
         result: FloatArray = self._layers[depth].run(["rows_out"], inputs)[0]
         return result
 
-    def heads(self, rows: FloatArray, cu_seqlens: IntArray) -> Outputs:
-        """Return (sequences, size) logits by the head's name."""
+    def heads(self, rows: FloatArray, batch: PackedBatch, depth: int | None = None) -> Outputs:
+        """Return (sequences, size) logits by the head's name.
+
+        Raises:
+            ConfigError: a depth is named; exported folders have no exits.
+        """
+        if depth is not None:
+            raise ConfigError(
+                "An exported folder answers after its last depth alone. Received: a wish for depth"
+                f" {depth}. Use the folder that was exported, with torch."
+            )
         names = [output.name for output in self._heads.get_outputs()]
-        first = np.ascontiguousarray(cu_seqlens[:-1])
+        first = np.ascontiguousarray(batch.cu_seqlens[:-1])
         return dict(zip(names, self._heads.run(names, {"rows": rows, "first": first}), strict=True))
 
     def select(self, rows: FloatArray, indices: IntArray) -> FloatArray:

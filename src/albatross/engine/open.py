@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from albatross.checkpoints.delta import vocabulary_folder
 from albatross.checkpoints.huggingface import encoder_shapes, fit, head_shapes
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import RUN, WEIGHTS, check_digest, read_config, read_run
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.config import AlbertConfig
-from albatross.engine.engine import Engine
 from albatross.engine.onnx_engine import EMBED_FILE, OnnxEngine
-from albatross.errors import FolderError, MissingDependencyError
+from albatross.errors import ConfigError, FolderError, MissingDependencyError
+from albatross.head_spec import HeadSpec
 from albatross.report import file_digest
-from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.generation import GenerationTask
+from albatross.tasks.task import Task
 from albatross.tasks.task_file import read_tasks
 from albatross.tokenizer.folder import AnyTokenizer, TokenizerName
 from albatross.tokenizer.folder import open_tokenizer as read_tokenizer
@@ -27,13 +30,15 @@ EngineName = Literal["auto", "torch", "onnx"]
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A model ready to answer."""
+    """A model ready to answer: one of its tasks, all of them, and what computes."""
 
     folder: Path
     config: AlbertConfig
     tokenizer: AnyTokenizer
-    task: ClassificationTask
-    engine: Engine
+    task: Task[Any]
+    tasks: Mapping[str, Task[Any]]
+    engine: Any
+    """An `Engine`; for a task that writes, its `StepModel`."""
 
 
 def open_model(
@@ -42,8 +47,10 @@ def open_model(
     engine: EngineName = "auto",
     tokenizer: TokenizerName = "auto",
     threads: int | None = None,
+    base: str | Path | None = None,
+    task: str | None = None,
 ) -> OpenModel:
-    """Open a model folder with its task.
+    """Open a model folder with its tasks.
 
     Args:
         model: a folder, or a built-in name such as `sentiment`.
@@ -51,35 +58,50 @@ def open_model(
         tokenizer: `auto` takes `spiece.model` where there is one, else `vocab.txt`;
             `tokenizer.json` follows that file to the letter.
         threads: processor threads of ONNX Runtime.
+        base: where the base of a delta folder is, when it is not where the folder says.
+        task: the name of a task that the folder holds; the first by default.
 
     Raises:
-        FolderError: no such model, no task in it, or a damaged file.
+        ConfigError: the folder holds no task of this name.
+        FolderError: no such model, no task in it, or a damaged file; a delta folder's base is not
+            there, or another model.
         WeightsError: the tensors do not fit the configuration.
         MissingDependencyError: the folder needs torch, and it is not installed.
     """
     folder = find_model(model)
     config = read_config(folder)
-    reader = open_tokenizer(folder, config, tokenizer)
-    task = next(iter(read_tasks(folder, config.extra, reader).values()))
-    # What transformers fine-tuned says nothing of lengths.
-    task = replace(task, max_length=min(task.max_length, config.max_position_embeddings))
-    if engine == "onnx" or (engine == "auto" and (folder / EMBED_FILE).is_file()):
-        opened = _onnx_engine(folder, config, task, threads)
+    reader = open_tokenizer(folder, config, tokenizer, base=base)
+    tasks = read_tasks(folder, config.extra, reader, config.max_position_embeddings)
+    chosen = next(iter(tasks)) if task is None else task
+    if chosen not in tasks:
+        raise ConfigError(
+            f"`--task` must be one of the model's: {', '.join(tasks)}. Received: {chosen!r}."
+        )
+    heads = {name: spec for each in tasks.values() for name, spec in each.heads.items()}
+    opened: Any
+    if isinstance(tasks[chosen], GenerationTask):
+        opened = torch_class("torch_generator", "TorchGenerator").from_folder(folder)
+    elif engine == "onnx" or (engine == "auto" and (folder / EMBED_FILE).is_file()):
+        opened = _onnx_engine(folder, config, heads, threads)
     else:
-        opened = _torch_engine(folder, task)
-    return OpenModel(folder, config, reader, task, opened)
+        opened = torch_class("torch_engine", "TorchEngine").from_folder(folder, heads, base)
+    return OpenModel(folder, config, reader, tasks[chosen], tasks, opened)
 
 
 def open_tokenizer(
-    folder: Path, config: AlbertConfig, tokenizer: TokenizerName = "auto"
+    folder: Path,
+    config: AlbertConfig,
+    tokenizer: TokenizerName = "auto",
+    *,
+    base: str | Path | None = None,
 ) -> AnyTokenizer:
-    """Open the tokenizer of a model folder by its files.
+    """Open the tokenizer of a model folder by its files; a delta folder's is that of its base.
 
     Raises:
         FolderError: its file is missing, or it has more pieces than the model.
         TokenizerError: its file is damaged.
     """
-    reader = read_tokenizer(folder, tokenizer)
+    reader = read_tokenizer(vocabulary_folder(folder, base), tokenizer)
     if reader.vocab_size > config.vocab_size:
         raise FolderError(
             "A folder's tokenizer must not have more pieces than its model."
@@ -89,20 +111,20 @@ def open_tokenizer(
     return reader
 
 
-def _torch_engine(folder: Path, task: ClassificationTask) -> Engine:
-    """Open a folder with torch, if it is installed."""
+def torch_class(module: str, name: str) -> Any:
+    """Return the class that computes with torch, if it is installed."""
     try:
-        from albatross.engine.torch_engine import TorchEngine
+        from albatross.engine import torch_engine, torch_generator
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise MissingDependencyError("torch", "train") from error
-    return TorchEngine.from_folder(folder, task.heads)
+    return getattr({"torch_engine": torch_engine, "torch_generator": torch_generator}[module], name)
 
 
 def _onnx_engine(
-    folder: Path, config: AlbertConfig, task: ClassificationTask, threads: int | None
-) -> Engine:
+    folder: Path, config: AlbertConfig, heads: Mapping[str, HeadSpec], threads: int | None
+) -> OnnxEngine:
     """Open an exported folder, if its files are those that were exported together."""
     if not (folder / EMBED_FILE).is_file():
         raise FolderError(
@@ -115,7 +137,7 @@ def _onnx_engine(
     # Shapes alone, from the file's header: no tensor is loaded for this.
     header = read_header(folder / WEIGHTS)
     stored = {name: np.broadcast_to(np.float32(0), e.shape) for name, e in header.items()}
-    expected = encoder_shapes(config) | head_shapes(config, task.heads)
+    expected = encoder_shapes(config) | head_shapes(config, heads)
     fit(stored, expected, source=str(folder))
     return opened
 

@@ -18,6 +18,8 @@ from albatross.checkpoints.model_folder import (
     read_weights,
     write_model,
 )
+from albatross.conversion.adapter import merge_adapter
+from albatross.engine.engine import join_outputs
 from albatross.engine.open import open_model, open_tokenizer
 from albatross.errors import FolderError, MissingDependencyError
 from albatross.pipelines.pipeline import engine_outputs
@@ -33,10 +35,12 @@ _LARGEST_DIFFERENCE = 1e-4
 def export(settings: ExportSettings) -> Path:
     """Write a folder with the step graphs beside one set of weights.
 
-    The folder stays a model folder: torch and transformers open it too. Where torch is installed,
+    The folder stays a model folder: torch and transformers open it too. Of a delta folder it is a
+    whole one, and an adapter is merged into its weights. Where torch is installed,
     both engines must agree on it within 1e-4, or nothing is written.
 
     Raises:
+        ConfigError: an adapter that cannot be merged.
         FolderError: no fine-tuned model folder, the output's place is taken, or the engines
             disagree.
         MissingDependencyError: onnx is not installed.
@@ -49,13 +53,16 @@ def export(settings: ExportSettings) -> Path:
         raise MissingDependencyError("onnx", "export") from error
     source = find_model(settings.model)
     _check_place(settings.out, source)
-    config = read_config(source)
+    whole = merge_adapter(read_config(source), read_weights(source))
+    config = whole.config
     tokenizer = open_tokenizer(source, config)
-    tasks = list(read_tasks(source, config.extra, tokenizer).values())
+    tasks = list(
+        read_tasks(source, config.extra, tokenizer, config.max_position_embeddings).values()
+    )
     heads = {name: spec for task in tasks for name, spec in task.heads.items()}
     arrays = {
         name: array.astype(settings.dtype)
-        for name, array in read_weights(source).items()
+        for name, array in whole.arrays.items()
         if name.startswith("albert.") or name.rsplit(".", 1)[0] in heads
     }
     run = read_run(source)
@@ -102,7 +109,7 @@ def _compare_engines(folder: Path) -> None:
     for opened in (open_model(folder, engine="torch"), open_model(folder, engine="onnx")):
         task = opened.task
         examples = [e for text in _PROBES for e in task.features(task.record(text))]
-        outputs.append(engine_outputs(opened.engine, examples, 1_024))
+        outputs.append(join_outputs(engine_outputs(opened.engine, examples, 1_024)))
     for name, expected in outputs[0].items():
         difference = float(np.abs(expected - outputs[1][name]).max())
         if not difference <= _LARGEST_DIFFERENCE:

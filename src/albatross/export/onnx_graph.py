@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from albatross.atomic import write_file
 from albatross.checkpoints.safetensors_file import TensorEntry, read_header, read_header_text
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.engine.onnx_engine import (
     EMBED_FILE,
     HEADER_DIGEST_KEY,
@@ -28,6 +28,7 @@ from albatross.engine.onnx_engine import (
     layer_weights,
 )
 from albatross.errors import ConfigError, WeightsError
+from albatross.head_spec import HeadSpec
 
 # Old enough for ONNX Runtime 1.20, new enough for LayerNormalization.
 OPSET, IR_VERSION = 17, 8

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from albatross.config import AlbertConfig
-from albatross.modeling.adapters import AttentionResidual, adapted
+from albatross.modeling.adapters import Addition, adapted, with_added
 from albatross.modeling.packed import PackedLayout, WantedRows
 
 
@@ -40,7 +40,7 @@ class AlbertAttention(nn.Module):
         self,
         rows: Tensor,
         layout: PackedLayout,
-        residual: AttentionResidual | None = None,
+        residual: Addition | None = None,
         fused: FusedProjection | None = None,
         wanted: WantedRows | None = None,
     ) -> Tensor:
@@ -49,7 +49,7 @@ class AlbertAttention(nn.Module):
         Args:
             rows: (total_tokens, hidden)
             layout: where the sequences lie.
-            residual: what a depth adds to the weights.
+            residual: what is added to the weights.
             fused: the three projections as one, of `fuse`; without it each is applied alone.
             wanted: the rows that are needed; all of them by default.
         """
@@ -83,7 +83,7 @@ class AlbertAttention(nn.Module):
         return FusedProjection(weight, bias)
 
     def probabilities(
-        self, rows: Tensor, layout: PackedLayout, residual: AttentionResidual | None = None
+        self, rows: Tensor, layout: PackedLayout, residual: Addition | None = None
     ) -> Tensor:
         """Return attention probabilities `(sequences, heads, max_seqlen, max_seqlen)`.
 
@@ -113,7 +113,7 @@ class FusedProjection:
     bias: Tensor
 
     def apply(
-        self, asked: Tensor, rows: Tensor, residual: AttentionResidual | None
+        self, asked: Tensor, rows: Tensor, residual: Addition | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the queries of `asked`, the keys and the values of `rows`, all `(..., hidden)`."""
         hidden = rows.shape[-1]
@@ -123,10 +123,11 @@ class FusedProjection:
             query = functional.linear(asked, self.weight[:hidden], self.bias[:hidden])
             both = functional.linear(rows, self.weight[hidden:], self.bias[hidden:])
             key, value = both.split(hidden, -1)
-        if residual is None:
-            return query, key, value
-        added = residual.query.added(asked), residual.key.added(rows), residual.value.added(rows)
-        return query + added[0], key + added[1], value + added[2]
+        return (
+            with_added(query, "query", asked, residual),
+            with_added(key, "key", rows, residual),
+            with_added(value, "value", rows, residual),
+        )
 
 
 def attend(

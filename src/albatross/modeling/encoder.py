@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,15 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from albatross.config import AlbertConfig
-from albatross.modeling.adapters import DepthResidual, adapted
+from albatross.modeling.adapters import (
+    Addition,
+    DepthResidual,
+    LayerAdapter,
+    LayerAddition,
+    Stacked,
+    adapted,
+    part_of,
+)
 from albatross.modeling.attention import AlbertAttention, FusedProjection
 from albatross.modeling.packed import PackedLayout, WantedRows
 
@@ -32,6 +41,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "tanh": functional.tanh,
 }
+
+
+class BlockScales(NamedTuple):
+    """By what the gradients that one depth sends to the weights of its two blocks are multiplied.
+
+    Such as for rates that fall with the depth (`training/layer_decay.py`). Gradients of rows stay
+    as they are.
+    """
+
+    attention: float
+    feed_forward: float
 
 
 class AlbertLayer(nn.Module):
@@ -53,12 +73,12 @@ class AlbertLayer(nn.Module):
             self.dropout = nn.Dropout(config.hidden_dropout_prob)
             self.full_layer_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def feed_forward(self, rows: Tensor, residual: DepthResidual | None = None) -> Tensor:
+    def feed_forward(self, rows: Tensor, residual: Addition | None = None) -> Tensor:
         """Apply feed-forward block, skip connection and post-norm.
 
         Args:
             rows: (total_tokens, hidden), as the result is
-            residual: what a depth adds to the weights.
+            residual: what is added to the weights.
         """
         inside = self.activation(adapted(self, "ffn", rows, residual))
         output = self.dropout(adapted(self, "ffn_output", inside, residual))
@@ -90,6 +110,7 @@ class AlbertTransformer(nn.Module):
         self.config = config
         self.activation_checkpointing = False
         self.compiled = False
+        self.gradient_scales: tuple[BlockScales, ...] | None = None
         if config.embedding_projection:
             self.embedding_hidden_mapping_in = nn.Linear(config.embedding_size, config.hidden_size)
         num_groups = max(config.num_attention_groups, config.num_ffn_groups)
@@ -98,6 +119,11 @@ class AlbertTransformer(nn.Module):
         )
         if config.depth_lora_rank:
             self.depth_residuals = nn.ModuleList(DepthResidual(config) for _ in range(config.depth))
+        if config.adapter is not None:
+            count = config.depth if config.adapter.per_depth else 1
+            self.adapters = nn.ModuleList(
+                LayerAdapter(config, config.adapter) for _ in range(count)
+            )
 
     def project(self, embeddings: Tensor) -> Tensor:
         """Take embeddings `(total_tokens, embedding)` to rows `(total_tokens, hidden)`.
@@ -131,20 +157,31 @@ class AlbertTransformer(nn.Module):
         """
         repeat, inner = divmod(depth, self.config.inner_group_num)
         owner = self._layer_of(self.config.ffn_group_of(repeat), inner)
-        blocks = self.attention_of(depth), owner, self._residual_of(depth)
+        blocks = self.attention_of(depth), owner, self.addition_of(depth)
+        scales = None if self.gradient_scales is None else self.gradient_scales[depth]
         apply = _compiled_layer() if self.compiled else apply_layer
-        return apply(*blocks, rows, layout, fused, wanted)
+        return apply(*blocks, rows, layout, fused, wanted, scales)
 
     def probabilities(self, rows: Tensor, layout: PackedLayout, depth: int) -> Tensor:
         """Return the attention probabilities of one depth; see `AlbertAttention`."""
-        residual = self._residual_of(depth)
-        added = residual.attention if residual else None
+        added = part_of(self.addition_of(depth), "attention")
         return self.attention_of(depth).probabilities(rows, layout, added)
 
     def attention_of(self, depth: int) -> AlbertAttention:
         """Return the attention block that a depth uses."""
         repeat, inner = divmod(depth, self.config.inner_group_num)
         return self._layer_of(self.config.attention_group_of(repeat), inner).attention
+
+    def addition_of(self, depth: int) -> LayerAddition | None:
+        """Return what is added to the shared weights at a depth, if anything."""
+        spec = self.config.adapter
+        residual = self.depth_residuals[depth] if self.config.depth_lora_rank else None
+        adapter = self.adapters[spec.number_of(depth)] if spec is not None else None
+        if residual is not None and adapter is not None:
+            return Stacked(residual, adapter)
+        found = residual if adapter is None else adapter
+        assert found is None or isinstance(found, DepthResidual | LayerAdapter)
+        return found
 
     def states(
         self,
@@ -192,12 +229,6 @@ class AlbertTransformer(nn.Module):
         blocks = dict.fromkeys(self.attention_of(depth) for depth in depths)
         return {block: block.fuse() for block in blocks}
 
-    def _residual_of(self, depth: int) -> DepthResidual | None:
-        """Return what a depth has to itself, if anything."""
-        if not self.config.depth_lora_rank:
-            return None
-        return self.depth_residuals[depth]  # type: ignore[return-value]
-
     def _layer_of(self, group: int, inner: int) -> AlbertLayer:
         """Return a layer by group and inner index."""
         return self.albert_layer_groups[group].albert_layers[inner]  # type: ignore[index, return-value]
@@ -206,18 +237,42 @@ class AlbertTransformer(nn.Module):
 def apply_layer(
     attention: AlbertAttention,
     owner: AlbertLayer,
-    residual: DepthResidual | None,
+    residual: LayerAddition | None,
     rows: Tensor,
     layout: PackedLayout,
     fused: FusedProjection | None,
     wanted: WantedRows | None,
+    scales: BlockScales | None = None,
 ) -> Tensor:
     """Apply an attention block and a feed-forward block; the rest as in `AlbertTransformer.layer`.
 
     A function of its own, so that it is compiled once whatever the number of depths and models.
     """
-    added = None if residual is None else residual.attention
-    return owner.feed_forward(attention(rows, layout, added, fused, wanted), residual)
+    added = part_of(residual, "attention")
+    if scales is None:
+        return owner.feed_forward(attention(rows, layout, added, fused, wanted), residual)
+    # What comes back is scaled where it enters a block and set right where it leaves it: the sum is
+    # linear, so the block's weights alone feel it.
+    inside = scale_gradient(rows, 1 / scales.attention)
+    attended = attention(inside, layout, added, fused, wanted)
+    attended = scale_gradient(attended, scales.attention)
+    output = owner.feed_forward(scale_gradient(attended, 1 / scales.feed_forward), residual)
+    return scale_gradient(output, scales.feed_forward)
+
+
+def scale_gradient(rows: Tensor, factor: float) -> Tensor:
+    """Return rows as they are, whose gradient is multiplied on its way back.
+
+    >>> rows = torch.ones(1, requires_grad=True)
+    >>> scale_gradient(rows, 3.0).sum().backward()
+    >>> rows.grad
+    tensor([3.])
+    """
+    if factor == 1 or not rows.requires_grad:
+        return rows
+    same = rows.view_as(rows)
+    same.register_hook(lambda gradient: gradient * factor)
+    return same
 
 
 @cache

@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.errors import ConfigError
 from albatross.modeling.embeddings import AlbertEmbeddings
 from albatross.modeling.encoder import AlbertTransformer
-from albatross.modeling.heads import ClassHead, MaskedLMHead, SentenceOrderHead, cross_entropy
+from albatross.modeling.heads import MaskedLMHead, SentenceOrderHead, cross_entropy
 from albatross.modeling.outputs import (
     AlbertForPreTrainingOutput,
     AlbertHeadOutput,
@@ -231,45 +231,3 @@ class AlbertForMaskedLM(AlbertPreTrainedModel):
         if labels is not None:
             loss = cross_entropy(logits.flatten(0, 1), labels.flatten())
         return AlbertHeadOutput(loss, logits, encoded.hidden_states, encoded.attentions)
-
-
-class AlbertWithHeads(AlbertPreTrainedModel):
-    """One packed encoder with the heads that tasks ask for; the torch engine runs it."""
-
-    def __init__(
-        self, config: AlbertConfig, *, heads: Mapping[str, HeadSpec], seed: int = 0
-    ) -> None:
-        """Make a head for each name; the name is the prefix of its tensors."""
-        super().__init__()
-        self.config = config
-        self.head_names = tuple(heads)
-        self.albert = AlbertModel(config, seed=None)
-        for name, spec in heads.items():
-            self._add(name, spec)
-        self.initialize(seed)
-
-    def forward(self, inputs: PackedInputs) -> dict[str, Tensor]:
-        """Return every head's logits `(sequences, size)` for packed sequences."""
-        return self.answer(self.albert.encode(inputs), inputs.layout)
-
-    def answer(self, rows: Tensor, layout: PackedLayout) -> dict[str, Tensor]:
-        """Return every head's logits for the last rows `(total_tokens, hidden)`."""
-        pooled = self.albert.pool(rows, layout)
-        return {name: self.get_submodule(name)(pooled) for name in self.head_names}
-
-    def _add(self, name: str, spec: HeadSpec) -> None:
-        """Put a head where its name says; `heads.topic` is the head topic below heads."""
-        if spec.kind != "sequence":
-            raise ConfigError(f"A head's kind must be sequence. Received: {spec.kind!r}.")
-        *above, last = name.split(".")
-        owner: nn.Module = self
-        for part in above:
-            if not hasattr(owner, part):
-                owner.add_module(part, nn.Module())
-            owner = owner.get_submodule(part)
-        if not last.isidentifier() or hasattr(owner, last):
-            raise ConfigError(
-                "A head needs a name of its own, of letters, digits and underscores."
-                f" Received: {name!r}. Name another."
-            )
-        owner.add_module(last, ClassHead(self.config, spec.size))

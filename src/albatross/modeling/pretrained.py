@@ -41,6 +41,7 @@ class AlbertPreTrainedModel(nn.Module):
         config: AlbertConfig | None = None,
         initialize: str | Sequence[str] = (),
         revision: str | None = None,
+        base: str | Path | None = None,
         seed: int = 0,
         **options: Any,
     ) -> Self:
@@ -54,6 +55,7 @@ class AlbertPreTrainedModel(nn.Module):
                 such as `classifier`. Nothing else ever starts at random: of the parts in
                 `optional_parts` those that the file lacks are left out, with a warning.
             revision: branch, tag or commit of a model on the hub.
+            base: where the base of a delta folder is, when it is not where the folder says.
             seed: for what starts anew.
             options: passed to the class, for instance `num_labels`.
 
@@ -63,7 +65,7 @@ class AlbertPreTrainedModel(nn.Module):
         """
         path = find_model(model, revision)
         own_config = read_config(path) if config is None else config
-        arrays = read_weights(path)
+        arrays = read_weights(path, base)
         if config is None:
             warn_of_activation(path, own_config, arrays)
         anew = (initialize,) if isinstance(initialize, str) else tuple(initialize)
@@ -74,14 +76,30 @@ class AlbertPreTrainedModel(nn.Module):
         return cls._opened(own_config, arrays, anew, seed, str(path), {**options, **parts})
 
     @classmethod
-    def from_arrays(cls, config: AlbertConfig, arrays: Mapping[str, Any], **options: Any) -> Self:
+    def from_arrays(
+        cls,
+        config: AlbertConfig,
+        arrays: Mapping[str, Any],
+        *,
+        initialize: Sequence[str] = (),
+        seed: int = 0,
+        **options: Any,
+    ) -> Self:
         """Make a model of named arrays, in evaluation mode; parts that they lack are left out.
+
+        Args:
+            config: of the model.
+            arrays: its tensors; those of 32-bit floats are used as they are, not copied.
+            initialize: prefixes of tensors that start anew; see `from_pretrained`.
+            seed: for what starts anew.
+            options: passed to the class.
 
         Raises:
             WeightsError: the arrays do not fit the configuration.
         """
-        parts = dict.fromkeys(cls._absent_parts(arrays, (), options).values(), False)
-        return cls._opened(config, arrays, (), 0, "these arrays", {**options, **parts})
+        anew = tuple(initialize)
+        parts = dict.fromkeys(cls._absent_parts(arrays, anew, options).values(), False)
+        return cls._opened(config, arrays, anew, seed, "these arrays", {**options, **parts})
 
     @classmethod
     def _opened(
@@ -142,6 +160,11 @@ class AlbertPreTrainedModel(nn.Module):
         """
         extra = {**self.config.extra, "architectures": [type(self).__name__]}
         update_model(Path(folder), replace(self.config, extra=extra), self.to_arrays())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
     def to_arrays(self) -> dict[str, Any]:
         """Return the weights as numpy arrays by Hugging Face's names; bfloat16 as float32."""

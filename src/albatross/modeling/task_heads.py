@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.data.packing import IGNORED_LABEL, IntArray, PackedBatch
+from albatross.head_spec import HeadSpec
 from albatross.modeling.beam_head import BeamQuestionHead
 from albatross.modeling.heads import ClassHead, close
 from albatross.modeling.packed import PackedLayout

@@ -8,9 +8,10 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from albatross.config import AlbertConfig, HeadSpec
+from albatross.config import AlbertConfig
 from albatross.data.packing import PackedBatch
 from albatross.errors import ConfigError
+from albatross.head_spec import HeadSpec
 from albatross.modeling.model import AlbertModel
 from albatross.modeling.packed import PackedInputs, PackedLayout
 from albatross.modeling.pretrained import AlbertPreTrainedModel

@@ -16,6 +16,7 @@ from albatross.settings.settings import MODEL, OUT, Settings
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
 _FROM = tyro.conf.arg(aliases=("--from",))
 _STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: none)")
+_COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
 
 
@@ -149,42 +150,97 @@ class PretrainSettings(TrainingSettings):
 
 @dataclass(frozen=True)
 class FinetuneSettings(TrainingSettings):
-    """Fine-tune a model on labelled records.
+    """Fine-tune a model on labelled records; once stopped, the same command goes on.
+
+    What is not given comes from the task and the model's size; the values are printed.
 
     Example:
-      albatross finetune runs/pretrained runs/sst2 --train train.tsv --labels negative positive
+      albatross finetune runs/pretrained runs/rte --task rte --data glue
     """
 
     model: Annotated[Positional[Path], MODEL]
     """A model folder; with --from-scratch its configuration and tokenizer alone are taken."""
     out: Annotated[Positional[Path], OUT]
     """The model folder to write."""
-    train: Path
-    """Records: .tsv, .csv or .jsonl with `text` or `sentence` and `label`; `text_pair` or
-    `sentence2` for pairs."""
+    task: str = "classification"
+    """A kind: classification, multi-label, ordinal, regression, choice, spans, tagging, similarity,
+    generation. Or a benchmark: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, snli, squad1,
+    squad2, race, dream, swag, conll."""
+    data: Path | None = None
+    """Folder with the files of the benchmark, or of all benchmarks."""
+    train: Path | None = None
+    """Records to learn from, such as .tsv, .csv, .jsonl or .parquet."""
     dev: Path | None = None
-    """Records that the finished model is scored on; not trained on."""
-    task: Literal["classification"] = "classification"
-    """What the model is to learn."""
-    name: str = "classifier"
-    """The task's name in the folder and its files."""
+    """Records that the model is scored on; not trained on."""
+    hold_out: float = 0.1
+    """Without --dev: share of the records that the model is scored on instead; 0 for none."""
+    format: str = ""
+    """Layout of the files; the task's own when not given."""
+    columns: Annotated[tuple[str, ...], _COLUMNS] = ()
+    """Columns of a table that are not named as usual, such as: text=review label=stars."""
+    name: str = ""
+    """The task's name in the folder and its files; the benchmark's or the kind's when not given."""
     labels: Annotated[tuple[str, ...], _LABELS] = ()
     """Names for the labels of the file in sorted order, such as: negative positive."""
+    positive: str = ""
+    """Of two labels, the one that F1 is of."""
+    metric: str = ""
+    """The figure that runs are compared by; the task's own when not given."""
     limit: int | None = None
     """Use so many training records, drawn by the seed with classes in proportion."""
-    epochs: float = 3.0
-    """Passes over the training records."""
-    batch_size: int = 32
-    """Sequences of a step."""
-    max_length: int = 128
+    max_length: int | None = None
     """Tokens of a sequence, specials included; longer texts are cut into windows."""
-    learning_rate: float = 1e-4
-    """Peak learning rate; 1e-5 to 3e-5 for the published sizes."""
-    warmup: float = 0.1
+    stride: int | None = None
+    """Tokens from the start of one window of a long text to the next."""
+    no_answer: bool = False
+    """Questions may have no answer; seen from the records when not given."""
+    beam: bool = False
+    """Look for answers by Google's head for SQuAD 2.0."""
+    epochs: float | None = None
+    """Passes over the training records."""
+    batch_size: int | None = None
+    """Examples of a step; records where a record has several, such as choices."""
+    micro_tokens: int | None = None
+    """Tokens that go through the model at once; larger steps add up their gradients."""
+    learning_rate: float | None = None
+    """Peak learning rate."""
+    layer_decay: float = 1.0
+    """Rate of a depth as a share of the one above; of a shared layer, the mean over its depths."""
+    warmup: float | None = None
     """Share of the run in which the rate rises."""
     beta2: float = 0.999
     """Decay of the optimizer's second moment."""
     dropout: float | None = None
-    """Dropout of hidden rows and attention; the model's own when not given."""
+    """Dropout of hidden rows and attention."""
+    label_smoothing: float = 0.0
+    """Share of the certainty that goes to all classes alike."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` lets all classes weigh the same, however many records they have."""
+    early_exit: bool = False
+    """Train a classifier after every depth, too, so that answers can come early."""
+    evaluations: int = 0
+    """Measurements on the dev part during the run; one more at its end."""
+    patience: int | None = None
+    """Stop after so many measurements without gain."""
+    keep: Literal["last", "best"] = "last"
+    """`best` keeps the weights of the best measurement, whose figure is a little too good."""
+    seeds: int = 1
+    """Train with so many seeds from --seed on, and keep the one with the median figure."""
+    fresh_pooler: bool = False
+    """Draw the pooler anew, too, which few records may profit from."""
     from_scratch: bool = False
     """Start from random weights, to see what pre-training gave."""
+
+    def __post_init__(self) -> None:
+        """Check what does not go together."""
+        super().__post_init__()
+        if self.train is None and self.data is None:
+            raise ConfigError(
+                "Records to learn from must be given: `--train FILE`, or a benchmark by `--task`"
+                f" with its folder as `--data`. Received: --task {self.task} alone. Give one."
+            )
+        if (self.patience is not None or self.keep == "best") and not self.evaluations:
+            raise ConfigError(
+                "`--patience` and `--keep best` need measurements during the run. Received:"
+                " --evaluations 0. Give, for instance, --evaluations 10."
+            )

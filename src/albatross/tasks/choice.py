@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import Example
 from albatross.data.records import ChoiceRecord
 from albatross.errors import DataError, LabelError
+from albatross.head_spec import HeadSpec
 from albatross.metrics.intervals import checked_count
 from albatross.tasks.answers import AnyAnswer, ChoiceAnswer
 from albatross.tasks.inputs import PAIR_SPECIALS, Inputs, softmax

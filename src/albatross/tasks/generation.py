@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.formats import read_records
 from albatross.data.packing import Example
 from albatross.data.records import SourceRecord
 from albatross.errors import ConfigError, DataError, LabelError
+from albatross.head_spec import HeadSpec
 from albatross.metrics.bleu import bleu_counts, bleu_of
 from albatross.metrics.rouge import ROUGES, rouge_scores
 from albatross.tasks.answers import TextAnswer

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import Example
 from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, LabelError
+from albatross.head_spec import HeadSpec
 from albatross.metrics.intervals import checked_count
 from albatross.metrics.multi_label import flag_macro_f1, flag_micro_f1, subset_accuracy
 from albatross.tasks.answers import AnyAnswer, LabelsAnswer

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import Example
 from albatross.data.records import TextRecord
 from albatross.errors import LabelError
+from albatross.head_spec import HeadSpec
 from albatross.metrics.classification import (
     accuracy_of,
     confusion_of_classes,

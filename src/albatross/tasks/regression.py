@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import Example
 from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, LabelError
+from albatross.head_spec import HeadSpec
 from albatross.metrics.intervals import checked_count
 from albatross.metrics.regression import pearson, spearman
 from albatross.tasks.answers import AnyAnswer, ValueAnswer

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import Example
 from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, LabelError
+from albatross.head_spec import HeadSpec
 from albatross.tasks.answers import AnyAnswer, EmbeddingAnswer, SimilarityAnswer
 from albatross.tasks.inputs import TEXT_SPECIALS, Inputs, text_record
 from albatross.tasks.options import USUAL, TaskOptions, chosen_metric, in_place, read_back

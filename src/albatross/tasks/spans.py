@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import IGNORED_LABEL, Example
 from albatross.data.records import SpanRecord
 from albatross.errors import DataError, LabelError
+from albatross.head_spec import HeadSpec
 from albatross.metrics.spans import best_exact, best_f1, judge_span, span_metrics
 from albatross.tasks.answers import AnyAnswer, SpanAnswer
 from albatross.tasks.inputs import PAIR_SPECIALS, Inputs, most_context

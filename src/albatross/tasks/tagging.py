@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import IGNORED_LABEL, Example, IntArray
 from albatross.data.records import WordsRecord
 from albatross.errors import DataError, LabelError
+from albatross.head_spec import HeadSpec
 from albatross.metrics.entities import (
     JUDGED_PER_TYPE,
     entities_of,

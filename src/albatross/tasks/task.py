@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import Example
+from albatross.head_spec import HeadSpec
 from albatross.tasks.answers import AnyAnswer
 from albatross.tokenizer.unigram import Encoding
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import HeadSpec
 from albatross.data.packing import Example
 from albatross.engine.torch_engine import TorchEngine
 from albatross.errors import AlbatrossWarning
+from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import engine_outputs
 from albatross.rng import stream

@@ -40,6 +40,18 @@ _BANDS = ("common", "middle", "rare")
 _WHOLE_NUMBERS = ("length", "depth")
 _MOST_PLANNED, _MOST_SPEEDS = 1_000, 101
 _HELD_OUT = "held-out text"
+# What a task is measured by, by the last word of its name.
+_OF_TASKS = (
+    "accuracy",
+    "f1",
+    "matthews",
+    "pearson",
+    "spearman",
+    "kappa",
+    "exact",
+    "bleu",
+    "rougeL",
+)
 
 
 class Columns:
@@ -118,7 +130,7 @@ def write_plan(points: Sequence[Mapping[str, float]], out: Path, title: str) -> 
 
 def _charts(columns: Columns) -> list[Chart]:
     """Return the charts for which the log has figures."""
-    charts = [*_losses(columns), *_accuracies(columns)]
+    charts = [*_losses(columns), *_accuracies(columns), *_task_figures(columns)]
     for name in ("learning_rate", "batch_tokens", "length", "depth"):
         if name in columns.training:
             x, y, _, _ = thinned(*columns.training[name])
@@ -162,6 +174,18 @@ def _accuracies(columns: Columns) -> list[Chart]:
         if lines:
             charts.append(Chart(title, lines, "percent"))
     return charts
+
+
+def _task_figures(columns: Columns) -> list[Chart]:
+    """Return the figures of a task on its dev part."""
+    found = {name: points for name, points in columns.evaluation.items() if _is_of_task(name)}
+    lines = [Line(_title(name), *points, shape="points") for name, points in found.items()]
+    return [Chart("Figures on the dev part", lines)] if lines else []
+
+
+def _is_of_task(name: str) -> bool:
+    """Whether a figure is of a task; those of pre-training name what they are the accuracy of."""
+    return name.split("_")[-1] in _OF_TASKS and not name.endswith("_accuracy")
 
 
 def _norms(columns: Columns) -> Chart:
@@ -215,6 +239,8 @@ def _summary(columns: Columns) -> dict[str, str]:
             summary[f"{_title(name).lower()}, {_HELD_OUT}"] = f"{value:.3f}"
         elif name.endswith("_accuracy"):
             summary[f"accuracy: {_title(name)}"] = f"{value:.1%}"
+        elif _is_of_task(name):
+            summary[f"{_title(name)} on the dev part"] = f"{value:.4f}"
     if "flops_utilisation" in final:
         summary["of the machine's peak used"] = f"{final['flops_utilisation']:.1%}"
     if "energy_wh" in final:

@@ -69,7 +69,7 @@ class Gradients:
             ):
                 with self.autocast():
                     found = self._module(micro, Draw(seed, depths))
-                terms = [w * found[name] / max(counts[name], 1) for name, w in weights.items()]
+                terms = [w * found[name] / (counts[name] or 1) for name, w in weights.items()]
                 # Processes' gradients are averaged, where the sum is wanted.
                 share = world.size * self.loss_scale if is_own else 0.0
                 (torch.stack(terms).sum() * share).backward()

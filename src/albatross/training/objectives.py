@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from albatross.data.packing import IGNORED_LABEL, PackedBatch
-from albatross.modeling.model import AlbertForPreTraining, AlbertWithHeads
+from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.packed import PackedInputs
 from albatross.modeling.pretrained import AlbertPreTrainedModel
 from albatross.modeling.replaced_tokens import ReplacedTokenDetector
@@ -49,8 +49,8 @@ class Objective(nn.Module, ABC):
     weights: Mapping[str, float]
 
     @abstractmethod
-    def counts(self, batch: PackedBatch) -> dict[str, int]:
-        """Return how many labels each loss has in a batch."""
+    def counts(self, batch: PackedBatch) -> Mapping[str, float]:
+        """Return how many labels each loss has in a batch, or what they weigh."""
 
     @abstractmethod
     def forward(self, batch: PackedBatch, draw: Draw) -> dict[str, Tensor]:
@@ -139,37 +139,6 @@ class ReplacedTokens(Objective):
             model = self.detector.model
             pooled = model.albert.pool(found.rows, inputs.layout)
             sums["sentence_order_loss"] = _pair_loss(model, pooled, batch)
-        return sums
-
-
-class HeadLosses(Objective):
-    """The cross entropy of every head that a batch has labels for."""
-
-    def __init__(self, model: AlbertWithHeads) -> None:
-        """Keep the model; a loss is called after its head."""
-        super().__init__()
-        self.model = model
-        self.weights = {f"{name}_loss": 1.0 for name in model.head_names}
-
-    def counts(self, batch: PackedBatch) -> dict[str, int]:
-        """Count the labels of each head."""
-        names = {name: name.removesuffix("_loss") for name in self.weights}
-        return {
-            name: _known(batch.labels[head]) if head in batch.labels else 0
-            for name, head in names.items()
-        }
-
-    def forward(self, batch: PackedBatch, draw: Draw) -> dict[str, Tensor]:
-        """Return the sum of every head's loss."""
-        outputs = self.model(PackedInputs.from_batch(batch, self.device))
-        sums = {}
-        for name, logits in outputs.items():
-            labels = batch.labels.get(name)
-            if labels is not None:
-                targets = torch.from_numpy(labels).to(self.device)
-                sums[f"{name}_loss"] = _summed(logits, targets)
-            else:
-                sums[f"{name}_loss"] = 0.0 * logits.sum()
         return sums
 
 

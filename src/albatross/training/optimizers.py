@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -24,6 +26,7 @@ def make_optimizers(
     learning_rate: float,
     beta2: float,
     weight_decay: float,
+    rate_scales: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Optimizer]:
     """Return the optimizers that together move all of a model's parameters.
 
@@ -40,14 +43,15 @@ def make_optimizers(
         learning_rate: the peak rate.
         beta2: decay of the second moment.
         weight_decay: decay of what `undecayed` does not name.
+        rate_scales: for single parameters, by name, what their rate is multiplied by.
 
     Raises:
         ConfigError: the optimizer is not in this version of torch.
     """
     options: dict[str, Any] = {"lr": learning_rate, "betas": (0.9, beta2), "eps": _EPS}
     if name == "muon":
-        return _with_muon(model, learning_rate, weight_decay, options)
-    groups = parameter_groups(model, weight_decay)
+        return _with_muon(model, learning_rate, weight_decay, options, rate_scales)
+    groups = parameter_groups(model, weight_decay, rate_scales)
     if name == "adamw":
         return [torch.optim.AdamW(groups, **options, fused=True)]
     if name == "stable-adamw":
@@ -55,12 +59,17 @@ def make_optimizers(
     return [Lamb(groups, **options, bias_correction=name == "lamb")]
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module,
+    weight_decay: float,
+    rate_scales: Mapping[str, float] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
     """Part the parameters: biases and norms are neither decayed nor adapted, as in Google's code.
 
     `layer_adaptation` is LAMB's; the others take no notice of it.
     """
-    return _groups(dict(model.named_parameters()), set(undecayed(model)), weight_decay)
+    named = dict(model.named_parameters())
+    return _groups(named, set(undecayed(model)), weight_decay, rate_scales)
 
 
 def undecayed(model: nn.Module) -> list[str]:
@@ -86,7 +95,11 @@ def layer_matrices(model: nn.Module) -> list[str]:
 
 
 def _with_muon(
-    model: nn.Module, learning_rate: float, weight_decay: float, options: dict[str, Any]
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    options: dict[str, Any],
+    rate_scales: Mapping[str, float],
 ) -> list[Optimizer]:
     """Return Muon for the layers' matrices, and AdamW for the rest."""
     if not hasattr(torch.optim, "Muon"):
@@ -100,33 +113,45 @@ def _with_muon(
             "`--optimizer muon` needs layers to move. Received: a model without"
             " `albert_layer_groups`. Choose another optimizer."
         )
+    matrices = {name: named[name] for name in sorted(inside)}
     muon = torch.optim.Muon(
-        [{"params": [named[name] for name in sorted(inside)], "rate_scale": 1.0}],
+        [
+            {"params": list(part.values()), "rate_scale": scale}
+            for scale, part in _by_scale(matrices, rate_scales).items()
+        ],
         lr=learning_rate,
         weight_decay=weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
     rest = {name: parameter for name, parameter in named.items() if name not in inside}
-    groups = _groups(rest, set(undecayed(model)), weight_decay)
+    groups = _groups(rest, set(undecayed(model)), weight_decay, rate_scales)
     return [muon, torch.optim.AdamW(groups, **options, fused=True)]
 
 
 def _groups(
-    named: dict[str, nn.Parameter], plain: set[str], weight_decay: float
+    named: Mapping[str, nn.Parameter],
+    plain: set[str],
+    weight_decay: float,
+    rate_scales: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """Part parameters into those that are decayed and adapted, and plain ones."""
-    shared = {"rate_scale": 1.0}
+    """Part parameters by their rates into those that are decayed and adapted, and plain ones."""
     return [
         {
-            "params": [parameter for name, parameter in named.items() if name not in plain],
-            **shared,
-            "weight_decay": weight_decay,
-            "layer_adaptation": True,
-        },
-        {
-            "params": [parameter for name, parameter in named.items() if name in plain],
-            **shared,
-            "weight_decay": 0.0,
-            "layer_adaptation": False,
-        },
+            "params": [one for name, one in part.items() if (name in plain) == is_plain],
+            "rate_scale": scale,
+            "weight_decay": 0.0 if is_plain else weight_decay,
+            "layer_adaptation": not is_plain,
+        }
+        for scale, part in _by_scale(named, rate_scales).items()
+        for is_plain in (False, True)
     ]
+
+
+def _by_scale(
+    named: Mapping[str, nn.Parameter], rate_scales: Mapping[str, float]
+) -> dict[float, dict[str, nn.Parameter]]:
+    """Part parameters by what their rate is multiplied by; 1 unless it is said."""
+    parts: dict[float, dict[str, nn.Parameter]] = {}
+    for name, parameter in named.items():
+        parts.setdefault(rate_scales.get(name, 1.0), {})[name] = parameter
+    return parts

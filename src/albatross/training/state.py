@@ -41,6 +41,8 @@ def gather_state(trainer: Trainer) -> dict[str, Tensor]:
         tensors[f"parameter:{name}"] = _kept(parameter)
     for name, average in trainer.averages.tensors.items():
         tensors[f"average:{name}"] = _kept(average)
+    for name, best in trainer.stopping.tensors.items():
+        tensors[f"best:{name}"] = _kept(best)
     for name, parameter in trainer.parameters.items():
         for key, value in _moments(trainer, parameter):
             tensors[f"{key}:{name}"] = _kept(value)
@@ -56,6 +58,7 @@ def write_state(folder: Path, trainer: Trainer, tensors: dict[str, Tensor]) -> N
         "sha256": file_digest(folder / TENSORS)["sha256"],
         "loss_scale": gradients.loss_scale,
         "steps_at_scale": gradients.steps_at_scale,
+        "stopping": trainer.stopping.to_dict(),
         **vars(trainer.progression),
     }
     (folder / NUMBERS).write_text(json.dumps(state), encoding="utf-8")
@@ -80,6 +83,8 @@ def read_state(folder: Path, trainer: Trainer) -> None:
             _set_moments(trainer, name, parameter, tensors)
         trainer.gradients.loss_scale = values.pop("loss_scale")
         trainer.gradients.steps_at_scale = values.pop("steps_at_scale")
+        best = {n.removeprefix("best:"): t for n, t in tensors.items() if n.startswith("best:")}
+        trainer.stopping.restore(values.pop("stopping", {}), best)
         trainer.progression = Progression(**{**values, "position": tuple(values["position"])})
     except _STATE_ERRORS as error:
         raise FolderError(
@@ -102,7 +107,7 @@ def _set_moments(
     found = {
         key.removesuffix(f":{name}"): value
         for key, value in tensors.items()
-        if key.endswith(f":{name}") and not key.startswith(("parameter:", "average:"))
+        if key.endswith(f":{name}") and not key.startswith(("parameter:", "average:", "best:"))
     }
     owner = next(
         optimizer

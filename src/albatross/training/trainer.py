@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from albatross.training.objectives import Objective
 from albatross.training.optimizers import OptimizerName, make_optimizers
 from albatross.training.run_log import RunLog
 from albatross.training.schedules import Extent, Schedule, schedule_factor
+from albatross.training.stopping import Keep, Stopping
 
 # A spike is told from the median of so many steps before it, once there are enough of them.
 _NORMS, _ENOUGH_NORMS = 100, 20
@@ -68,6 +69,12 @@ class Optimization:
     ema: float = 0.0
     spike_factor: float = 0.0
     evaluations: int = 0
+    goal: str = ""
+    """The figure of an evaluation that says which weights are the best."""
+    patience: int | None = None
+    keep: Keep = "last"
+    rate_scales: Mapping[str, float] = field(default_factory=dict)
+    """By what the rate is multiplied for single parameters of the model, by name."""
     save_every_seconds: float = 300.0
     depths_at: Callable[[int, float], tuple[int, ...] | None] = lambda step, fraction: None
     """The flat depth indices that a step applies; None for all."""
@@ -108,6 +115,7 @@ class Trainer:
     Attributes:
         parameters: what is learned, by name
         averages: of them, if any are kept
+        stopping: which weights were the best so far, and whether to stop
         progression: how far the run is
         replayed: under a budget, the fractions of steps that a killed run took after its last save,
             by step; they are taken again exactly
@@ -135,12 +143,16 @@ class Trainer:
         named = objective.named_parameters()
         self.parameters = {name: p for name, p in named if p.requires_grad}
         self.averages = WeightAverages(self.parameters, optimization.ema)
+        self.stopping = Stopping(
+            optimization.goal, patience=optimization.patience, keep=optimization.keep
+        )
         self.optimizers = make_optimizers(
             objective,
             optimization.optimizer,
             learning_rate=optimization.learning_rate,
             beta2=optimization.beta2,
             weight_decay=optimization.weight_decay,
+            rate_scales={f"model.{name}": s for name, s in optimization.rate_scales.items()},
         )
         self.gradients = Gradients(
             self._module,
@@ -229,6 +241,7 @@ class Trainer:
         step = self.progression.step
         if self._measured is None or self._measured[0] != step:
             self._measured = step, self.evaluate()
+            self.stopping.see(self._measured[1], step, self.parameters, self.averages)
             if self._measured[1]:
                 self._write({"step": step, "evaluation": self._measured[1]})
         return self._measured[1]
@@ -293,7 +306,7 @@ class Trainer:
 
     def _finished(self) -> bool:
         """Whether the run is over."""
-        return self._fraction() >= 1.0
+        return self._fraction() >= 1.0 or self.stopping.is_over
 
     def _evaluate_if_due(self, before: float) -> None:
         """Measure the model a set number of times over the run, told by fractions of it."""

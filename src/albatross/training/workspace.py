@@ -17,18 +17,19 @@ from typing import Any
 import torch
 
 from albatross.atomic import check_free, read_json, writing
+from albatross.checkpoints.delta import write_delta
 from albatross.checkpoints.model_folder import CARD, RUN, TRAINING_STATE, write_model
 from albatross.config import AlbertConfig
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.report import model_card, run_record
 from albatross.settings.training import FinetuneSettings, PretrainSettings
-from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.task import Task
 from albatross.tasks.task_file import write_tasks
 from albatross.tokenizer.folder import AnyTokenizer
 from albatross.training.curves import write_curves
 from albatross.training.distributed import World, whole
 from albatross.training.objectives import Objective
-from albatross.training.run_log import LOG, RunLog
+from albatross.training.run_log import LOG, RunLog, log_lines
 from albatross.training.schedules import Extent
 from albatross.training.state import gather_state, read_state, write_state
 from albatross.training.tensorboard import TensorboardLog
@@ -37,7 +38,7 @@ from albatross.training.trainer import Hooks, Optimization, StepSource, Trainer
 # Settings that may change between the parts of a run: what they name is compared by its checksum,
 # or it does not change what is learned.
 _FREE = {
-    *("shards", "model", "from_model", "replay", "train", "dev", "out", "recipe"),
+    *("shards", "model", "from_model", "replay", "train", "dev", "data", "out", "recipe"),
     *("threads", "save_minutes", "device", "parallel", "tensorboard", "dry_run"),
 }
 CURVES = "curves.html"
@@ -56,6 +57,8 @@ class Workspace:
         tasks: what the model answers, if anything
         world: the processes of the run
         left_out: prefixes of weights that are not kept, because nothing trained them
+        base: the whole model that the run's folder stands over; None where it keeps all weights
+        notes: what else `run.json` says, such as how often the run began anew
     """
 
     verb: str
@@ -63,9 +66,11 @@ class Workspace:
     data: Mapping[str, Any]
     tokenizer: AnyTokenizer
     labels: Mapping[str, Any]
-    tasks: Sequence[ClassificationTask] = field(default=())
+    tasks: Sequence[Task[Any]] = field(default=())
     world: World = field(default_factory=World)
     left_out: tuple[str, ...] = ()
+    base: Path | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def train(
         self,
@@ -74,6 +79,8 @@ class Workspace:
         optimization: Optimization,
         *,
         evaluate: Callable[[Trainer], Mapping[str, float]] = lambda trainer: {},
+        watch: Callable[[Mapping[str, Any]], None] = lambda entry: None,
+        anew: bool = False,
     ) -> Trainer:
         """Take a model to its last step, from where an interrupted run of the same settings was.
 
@@ -84,6 +91,9 @@ class Workspace:
             source: what steps learn from.
             optimization: how it learns.
             evaluate: measures the model on what is held out.
+            watch: told of every line of the log, those of an interrupted run included; may end the
+                run by raising.
+            anew: leave the state that stands there, and begin at the first step again.
 
         Raises:
             ConfigError: an interrupted run of other settings or data stands there.
@@ -98,7 +108,10 @@ class Workspace:
         trainer = Trainer(
             objective, source, optimization, log, hooks, title=self.verb, world=self.world
         )
-        if (out / TRAINING_STATE).is_dir():
+        if anew:
+            trainer.save()
+            log.rewind(0)
+        elif (out / TRAINING_STATE).is_dir():
             self._check_same_run()
             read_state(out / TRAINING_STATE, trainer)
             self.world.sum([0])  # nobody cuts the log before all have read what belongs to it
@@ -108,15 +121,19 @@ class Workspace:
                     line["step"] - 1: line["fraction"] for line in dropped if "fraction" in line
                 }
             self.say(f"Going on at step {trainer.progression.step:,}.")
+            for line in log_lines(log.path) if log.path.is_file() else ():
+                watch(line)
         else:
             trainer.save()
+        hooks.watch = watch
         with ExitStack() as stack:
             if self.settings.tensorboard is not None and self.world.is_first:
                 events = TensorboardLog(self.settings.tensorboard, trainer.progression.step)
-                hooks.watch = events.add
+                hooks.watch = _both(events.add, watch)
                 stack.callback(events.close)
             trainer.run()
             trainer.measure()
+        trainer.stopping.put_back(trainer.parameters, trainer.averages)
         return trainer
 
     def finish(self, trainer: Trainer, metrics: Mapping[str, float]) -> Path:
@@ -162,10 +179,14 @@ class Workspace:
         run = run_record(
             self.verb, self.settings.to_dict(), data=self.data, metrics=metrics, progress=progress
         )
+        run |= self.notes
         config = trainer.objective.model.config
         config = replace(config, extra={**config.extra, **self.labels})
-        self.tokenizer.save(folder)
-        write_model(folder, config, dict(arrays), run)
+        if self.base is None:
+            self.tokenizer.save(folder)
+            write_model(folder, config, dict(arrays), run)
+        else:
+            write_delta(folder, config, arrays, run, place=self.settings.out, base=self.base)
         if self.tasks:
             write_tasks(folder, self.tasks)
         RunLog(self.settings.out / LOG).copy_to(folder / LOG)
@@ -192,22 +213,21 @@ def optimization_of(
     settings: PretrainSettings | FinetuneSettings, extent: Extent, **more: Any
 ) -> Optimization:
     """Return how a run learns: what both verbs have settings for, and what one has beside them."""
-    return Optimization(
-        extent=extent,
-        learning_rate=settings.learning_rate,
-        warmup=settings.warmup,
-        weight_decay=settings.weight_decay,
-        beta2=settings.beta2,
-        clip_norm=settings.clip_norm,
-        seed=settings.seed,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        decay=settings.decay,
-        precision=settings.precision,
-        ema=settings.ema,
-        save_every_seconds=settings.save_minutes * 60,
-        **more,
-    )
+    values: dict[str, Any] = {
+        "learning_rate": settings.learning_rate,
+        "warmup": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "beta2": settings.beta2,
+        "clip_norm": settings.clip_norm,
+        "seed": settings.seed,
+        "optimizer": settings.optimizer,
+        "schedule": settings.schedule,
+        "decay": settings.decay,
+        "precision": settings.precision,
+        "ema": settings.ema,
+        "save_every_seconds": settings.save_minutes * 60,
+    }
+    return Optimization(extent=extent, **{**values, **more})
 
 
 def check_place(out: Path, sources: Sequence[Path]) -> None:
@@ -246,6 +266,18 @@ def set_threads(threads: int | None) -> None:
     """Use so many processor threads; torch's own choice when None."""
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+def _both(
+    first: Callable[[Mapping[str, Any]], None], second: Callable[[Mapping[str, Any]], None]
+) -> Callable[[Mapping[str, Any]], None]:
+    """Return what tells both of a line."""
+
+    def watch(entry: Mapping[str, Any]) -> None:
+        first(entry)
+        second(entry)
+
+    return watch
 
 
 def _item(run: Mapping[str, Any], part: str, key: str) -> Any:

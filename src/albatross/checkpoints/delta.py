@@ -1,0 +1,73 @@
+"""A delta folder: a model that keeps what it added to its base or changed in it, and no more.
+
+`config.json` is whole, `model.safetensors` holds the difference, `base.json` says which model is
+below. Reading joins the two: `model_folder.read_weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albatross.checkpoints.base_file import check_base, find_base, is_delta, write_base
+from albatross.checkpoints.huggingface import Arrays
+from albatross.checkpoints.model_folder import read_weights, weight_files, write_model
+from albatross.config import AlbertConfig
+
+# Every file that a tokenizer may be opened from.
+_VOCABULARIES = ("*.model", "vocab*.txt", "tokenizer.json", "tokenizer_config.json")
+
+
+def root_of(folder: Path, base: str | Path | None = None) -> Path:
+    """Return the whole model below a folder: its base, or the folder itself."""
+    return find_base(folder, base) if is_delta(folder) else folder
+
+
+def vocabulary_folder(folder: Path, base: str | Path | None = None) -> Path:
+    """Return where a folder's vocabulary lies: a delta folder's is its base's.
+
+    Raises:
+        FolderError: the base is not there, or its vocabulary is another.
+    """
+    if not is_delta(folder):
+        return folder
+    found = find_base(folder, base)
+    check_base(folder, found)
+    return found
+
+
+def changed_arrays(arrays: Mapping[str, NDArray[np.generic]], base: Arrays) -> Arrays:
+    """Return what a model has over its base: all heads, and what of the encoder differs."""
+    return {
+        name: array
+        for name, array in arrays.items()
+        if not (name.startswith("albert.") and name in base and np.array_equal(array, base[name]))
+    }
+
+
+def write_delta(
+    folder: Path,
+    config: AlbertConfig,
+    arrays: Mapping[str, NDArray[np.generic]],
+    run: Mapping[str, Any],
+    *,
+    place: Path,
+    base: Path,
+) -> None:
+    """Write configuration, changed weights, `run.json` and `base.json` into a folder being built.
+
+    Args:
+        folder: being built.
+        config: of the whole model.
+        arrays: of the whole model.
+        run: what `run.json` holds.
+        place: where the folder will stand.
+        base: the model below it, a whole one.
+    """
+    write_model(folder, config, changed_arrays(arrays, read_weights(base)), run)
+    vocabulary = [path for pattern in _VOCABULARIES for path in sorted(base.glob(pattern))]
+    write_base(folder, place, base, [*weight_files(base), *vocabulary])

@@ -1,0 +1,117 @@
+"""One task with several seeds: how much the figure depends on chance, and the run in the middle."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import statistics
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from albatross.atomic import read_json, write_json, writing
+from albatross.checkpoints.model_folder import CARD, CONFIG, RUN, TASKS, TRAINING_STATE
+from albatross.errors import ConfigError
+from albatross.report import model_card
+from albatross.settings.training import FinetuneSettings
+from albatross.training.workspace import check_place
+
+# What may differ between a finished run and the settings that ask for it.
+_OPEN = ("model", "train", "dev", "data", "out", "recipe", "threads", "save_minutes", "device")
+
+
+def train_seeds(settings: FinetuneSettings, train: Callable[[FinetuneSettings], Path]) -> Path:
+    """Train once for every seed in a folder of its own, and make the median run the output.
+
+    Runs that are finished stay as they are, so a killed command goes on where it was.
+
+    Args:
+        settings: with several seeds, from `seed` on.
+        train: trains one of them, or goes on with it.
+
+    Raises:
+        ConfigError: nothing to compare the runs by, or finished runs of other settings.
+        FolderError: the output's place is taken.
+    """
+    check_place(settings.out, [])
+    home = settings.out.with_name(f"{settings.out.name}.seeds")
+    folders = {}
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        one = replace(settings, seed=seed, seeds=1, out=home / str(seed))
+        folders[seed] = one.out if _is_finished(one) else train(one)
+    runs = {seed: read_json(folder / RUN) for seed, folder in folders.items()}
+    metric = _metric_of(folders[settings.seed])
+    figures = {seed: run["metrics"].get(metric, math.nan) for seed, run in runs.items()}
+    if not all(math.isfinite(figure) for figure in figures.values()):
+        raise ConfigError(
+            "Runs of several seeds are compared by a figure of the dev part. Received: runs without"
+            f" `{metric}`. Give `--dev`, or leave `--seeds` out."
+        )
+    middle = _median(figures)
+    spread = _spread(figures)
+    _copy(folders[middle], settings.out, {"metric": metric, "chosen": middle, **spread})
+    print(
+        f"{metric} {spread['mean']:.4f} +- {spread['deviation']:.4f} ({settings.seeds} seeds);"
+        f" kept: seed {middle}, the median, with {figures[middle]:.4f}.",
+        file=sys.stderr,
+    )
+    return settings.out
+
+
+def _is_finished(settings: FinetuneSettings) -> bool:
+    """Whether the run of one seed is done.
+
+    Raises:
+        ConfigError: it was another one.
+    """
+    out = settings.out
+    if not (out / RUN).is_file() or (out / TRAINING_STATE).is_dir():
+        return False
+    before, now = read_json(out / RUN).get("settings", {}), settings.to_dict()
+    # What was left open was filled in; it may be given now.
+    differing = [
+        name
+        for name, value in now.items()
+        if name not in _OPEN and value is not None and before.get(name) != value
+    ]
+    if differing:
+        raise ConfigError(
+            f"Runs of several seeds must have the same settings. Received for {str(out)!r}:"
+            f" others in {', '.join(differing)}. Remove {str(out.parent)!r}, or use another folder."
+        )
+    return True
+
+
+def _metric_of(folder: Path) -> str:
+    """Return the figure by which the task of a folder is compared."""
+    task = next(iter(read_json(folder / TASKS).values()))
+    return str(task.get("metric", "accuracy"))
+
+
+def _median(figures: Mapping[int, float]) -> int:
+    """Return the seed with the median figure; of an even number the lower of the middle ones."""
+    return sorted(figures, key=lambda seed: (figures[seed], seed))[(len(figures) - 1) // 2]
+
+
+def _spread(figures: Mapping[int, float]) -> dict[str, Any]:
+    """Return mean, standard deviation, least and greatest, and the figure of each seed."""
+    values = list(figures.values())
+    return {
+        "mean": statistics.fmean(values),
+        "deviation": statistics.stdev(values),
+        "min": min(values),
+        "max": max(values),
+        "by_seed": {str(seed): figure for seed, figure in figures.items()},
+    }
+
+
+def _copy(folder: Path, out: Path, seeds: Mapping[str, Any]) -> None:
+    """Make a finished run the output, with what the others found."""
+    run = {**read_json(folder / RUN), "seeds": dict(seeds)}
+    with writing(out) as draft:
+        shutil.copytree(folder, draft, dirs_exist_ok=True)
+        write_json(draft / RUN, run)
+        card = model_card(run, read_json(folder / CONFIG))
+        (draft / CARD).write_text(card, encoding="utf-8")

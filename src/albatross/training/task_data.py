@@ -1,0 +1,241 @@
+"""From settings to a task with its records: what is learned, and what it is measured on.
+
+Files are given one by one, or found for a benchmark. Without a dev file some of the records are
+held out; none of them is learned from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.random import Generator
+
+from albatross.data.formats import read_records
+from albatross.errors import ConfigError, DataError
+from albatross.report import file_digest
+from albatross.rng import stream
+from albatross.settings.training import FinetuneSettings
+from albatross.tasks.benchmarks import BENCHMARKS, Benchmark, find_files
+from albatross.tasks.choice import ChoiceTask
+from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.generation import GenerationTask
+from albatross.tasks.multi_label import MultiLabelTask
+from albatross.tasks.options import TaskOptions
+from albatross.tasks.ordinal import OrdinalTask
+from albatross.tasks.regression import RegressionTask
+from albatross.tasks.similarity import SimilarityTask
+from albatross.tasks.spans import SpansTask
+from albatross.tasks.tagging import TaggingTask
+from albatross.tasks.task import Task, Tokenizer
+
+Record = TypeVar("Record")
+_MAKERS: Mapping[str, Callable[..., Any]] = {
+    "classification": ClassificationTask.from_records,
+    "multi-label": MultiLabelTask.from_records,
+    "ordinal": OrdinalTask.from_records,
+    "regression": RegressionTask.from_records,
+    "choice": ChoiceTask.from_records,
+    "spans": SpansTask.from_records,
+    "tagging": TaggingTask.from_records,
+    "similarity": SimilarityTask.from_records,
+    "generation": GenerationTask.from_records,
+}
+# Of a kind's records where no other layout is named.
+_FORMATS = {"choice": "choice", "spans": "span", "tagging": "words", "generation": "source"}
+# Kinds whose dev part has as much of each label as the records.
+_WITH_CLASSES = ("classification", "ordinal")
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task with its records.
+
+    Attributes:
+        task: what is learned
+        train: what it is learned from
+        dev: what it is measured on, by the name of the part; empty for nothing
+        held_out: how many of the records of the training file are among these
+        digests: of the files, as `run.json` names them
+    """
+
+    task: Task[Any]
+    train: list[Any]
+    dev: dict[str, list[Any]]
+    held_out: int
+    digests: dict[str, Any]
+
+
+def kind_of(settings: FinetuneSettings) -> str:
+    """Return the kind of task that the settings name, itself or by a benchmark.
+
+    Raises:
+        ConfigError: they name neither.
+    """
+    if settings.task in BENCHMARKS:
+        return BENCHMARKS[settings.task].kind
+    if settings.task in _MAKERS:
+        return settings.task
+    raise ConfigError(
+        f"`--task` must be a kind, one of {', '.join(_MAKERS)}; or a benchmark, one of"
+        f" {', '.join(BENCHMARKS)}. Received: {settings.task!r}. Choose one."
+    )
+
+
+def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData:
+    """Read the records and make the task that they ask for.
+
+    Args:
+        settings: with a name and a length; see `presets`.
+        tokenizer: of the model.
+
+    Raises:
+        ConfigError: no such task, or options that it has no use for.
+        DataError: the files are not there, or cannot be read.
+        LabelError: labels that cannot be learned, or that only the dev part has.
+    """
+    kind, benchmark = kind_of(settings), BENCHMARKS.get(settings.task)
+    train_path, dev_paths = _files(settings, benchmark)
+    layout = settings.format or (benchmark.format if benchmark else _FORMATS.get(kind, "text"))
+    columns = _columns(settings.columns)
+    records = read_records(train_path, layout, columns)
+    dev = {name: read_records(path, layout, columns) for name, path in dev_paths.items()}
+    task = _MAKERS[kind](
+        settings.name,
+        records,
+        tokenizer,
+        TaskOptions(
+            labels=settings.labels or (benchmark.labels if benchmark else ()),
+            max_length=settings.max_length or TaskOptions().max_length,
+            stride=settings.stride,
+            format=layout,
+            columns=columns,
+            no_answer=settings.no_answer or None,
+            beam=settings.beam,
+            metric=settings.metric or (benchmark.metric if benchmark else ""),
+            positive=settings.positive,
+        ),
+    )
+    task.check(records)
+    for part in dev.values():
+        task.check(part)
+    held_out: list[Any] = []
+    if not dev and settings.hold_out:
+        records, held_out = hold_out(records, settings.hold_out, by_label=kind in _WITH_CLASSES)
+        dev = {"held_out": held_out} if held_out else {}
+    train = limit_records(records, settings.limit, settings.seed)
+    digests = {"train": data_digest(train_path), "train_records": len(train)}
+    digests |= {name: data_digest(path) for name, path in dev_paths.items()}
+    return TaskData(task, train, dev, len(held_out), digests)
+
+
+def limit_records(records: Sequence[Record], limit: int | None, seed: int) -> list[Record]:
+    """Draw so many records that the limit allows, classes in proportion, in the file's order."""
+    if limit is None or limit >= len(records):
+        return list(records)
+    labels = [getattr(record, "label", None) for record in records]
+    return [records[i] for i in _drawn(labels, limit, stream(seed, "limit"))]
+
+
+def hold_out(
+    records: Sequence[Record], share: float, *, by_label: bool
+) -> tuple[list[Record], list[Record]]:
+    """Part records into those to learn from and those to be measured on, in the file's order.
+
+    The parts do not depend on the seed of a run, so that runs can be compared. Questions about one
+    text stay together. A label that comes once is learned.
+
+    Args:
+        records: all of them.
+        share: how many are held out.
+        by_label: take as much of every label.
+    """
+    rng = stream(0, "hold-out")
+    texts = [getattr(record, "context", None) for record in records]
+    if any(texts):
+        names = list(dict.fromkeys(texts))
+        chosen = {names[i] for i in rng.permutation(len(names))[: int(share * len(names))]}
+        held = [text in chosen for text in texts]
+    else:
+        labels = [getattr(record, "label", None) if by_label else None for record in records]
+        times = Counter(labels)
+        several = [i for i, label in enumerate(labels) if times[label] > 1]
+        among = _drawn([labels[i] for i in several], int(share * len(several)), rng)
+        drawn = {several[i] for i in among}
+        held = [i in drawn for i in range(len(records))]
+    parted = list(zip(records, held, strict=True))
+    return [one for one, out in parted if not out], [one for one, out in parted if out]
+
+
+def data_digest(path: Path) -> dict[str, str]:
+    """Return a file's name and SHA-256; a folder's is that of its files' names and digests."""
+    if not path.is_dir():
+        return file_digest(path)
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            line = f"{file.relative_to(path).as_posix()} {file_digest(file)['sha256']}\n"
+            digest.update(line.encode())
+    return {"file": path.name, "sha256": digest.hexdigest()}
+
+
+def _files(settings: FinetuneSettings, benchmark: Benchmark | None) -> tuple[Path, dict[str, Path]]:
+    """Return the training file, and the dev files by the names of their parts.
+
+    Raises:
+        ConfigError: a folder is given for what is no benchmark.
+        DataError: the benchmark's training file is not there.
+    """
+    train, dev = settings.train, {} if settings.dev is None else {"dev": settings.dev}
+    if settings.data is not None:
+        if benchmark is None:
+            raise ConfigError(
+                f"`--data` goes with a benchmark: {', '.join(BENCHMARKS)}. Received: --task"
+                f" {settings.task}. Give its files by --train and --dev."
+            )
+        found = find_files(benchmark, settings.data)
+        train, dev = train or found.train, dev or found.dev
+    if train is None:
+        names = " or ".join(benchmark.train) if benchmark else ""
+        raise DataError(
+            f"A benchmark's training file must be in the folder of `--data`: {names or 'none'}."
+            f" Received: {str(settings.data)!r} for {settings.task}. Give it by --train, or"
+            " fine-tune on another task."
+        )
+    return train, dev
+
+
+def _columns(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the columns by what they hold.
+
+    Raises:
+        ConfigError: one is not written so.
+    """
+    split = [pair.partition("=") for pair in pairs]
+    for pair, (part, sign, column) in zip(pairs, split, strict=True):
+        if not (part and sign and column):
+            raise ConfigError(
+                "`--columns` must be written as part=column. Received:"
+                f" {pair!r}. Write, for instance, text=review label=stars."
+            )
+    return {part: column for part, _, column in split}
+
+
+def _drawn(labels: Sequence[Any], count: int, rng: Generator) -> list[int]:
+    """Draw so many places, labels in proportion, and return them in order."""
+    by_label: dict[Any, list[int]] = {}
+    for index, label in enumerate(labels):
+        by_label.setdefault(label, []).append(index)
+    # Largest remainders: the shares of the classes add up to the count exactly.
+    exact = {k: count * len(v) / len(labels) for k, v in by_label.items()}
+    counts = {k: int(share) for k, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda k: (counts[k] - exact[k], str(k)))
+    for label in by_remainder[: count - sum(counts.values())]:
+        counts[label] += 1
+    chosen = [rng.choice(by_label[k], counts[k], replace=False) for k in sorted(by_label, key=str)]
+    return [int(i) for i in np.sort(np.concatenate(chosen))] if chosen else []

@@ -1,0 +1,186 @@
+import json
+import math
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from albatross.config import variant
+from albatross.data.packing import Example
+from albatross.engine.torch_engine import TorchEngine
+from albatross.errors import TrainingError
+from albatross.head_spec import HeadSpec
+from albatross.modeling.with_heads import AlbertWithHeads
+from albatross.training.collapse import CollapseError, CollapseWatch, ignorant_loss, spread_of
+from albatross.training.example_batches import ExampleBatches
+from albatross.training.finetune import finetune
+from albatross.training.head_losses import HeadLosses
+from albatross.training.run_log import RunLog
+from albatross.training.schedules import Extent
+from albatross.training.trainer import Hooks, Optimization, Trainer
+
+STEPS, ENTROPY = 200, math.log(2)
+CONFIG = variant(
+    "albatross-tiny", vocab_size=20, hidden_size=32, num_hidden_layers=2, intermediate_size=64
+)
+
+
+def watch(spread=0.0, loss: float | None = ENTROPY, warmup=0.1):
+    return CollapseWatch(ignorant_loss=loss, steps=STEPS, warmup=warmup, spread=lambda: spread)
+
+
+def told(watching, losses):
+    for step, loss in enumerate(losses, start=1):
+        watching({"step": step, "loss": loss})
+
+
+def units(head, labels):
+    """One example each, of no text."""
+    ids = np.array([2, 3])
+    return [[Example(ids, 0 * ids, {head: label})] for label in labels]
+
+
+@pytest.fixture
+def run(finetune_settings, tmp_path):
+    """Trains with other settings; returns `run.json`."""
+
+    def go(name="", **changes):
+        out = tmp_path / (name or str(len(list(tmp_path.iterdir()))))
+        finetune(replace(finetune_settings, out=out, **changes))
+        return json.loads((out / "run.json").read_text(encoding="utf-8"))
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def healed(finetune_settings, tmp_path_factory):
+    """`run.json` of a run at a rate that is too high, which began anew twice."""
+    out = tmp_path_factory.mktemp("healed") / "out"
+    finetune(replace(finetune_settings, out=out, learning_rate=0.012, epochs=70))
+    return json.loads((out / "run.json").read_text(encoding="utf-8"))
+
+
+# === From the log ===
+
+
+def test_a_loss_at_the_entropy_with_equal_answers_is_a_collapse():
+    with pytest.raises(CollapseError, match="answers that differ by 1e-07, up to step 60"):
+        told(watch(spread=1e-7), [0.70] * 80)
+
+
+def test_answers_that_differ_are_no_collapse():
+    told(watch(spread=0.3), [0.70] * STEPS)
+
+
+def test_a_falling_loss_is_no_collapse():
+    told(watch(), [0.70 - 0.002 * step for step in range(STEPS)])
+
+
+def test_nothing_is_judged_during_the_warm_up():
+    told(watch(warmup=0.3), [0.70] * 60 + [0.5] * 50)
+
+
+def test_steps_without_a_number_are_a_collapse_of_any_task():
+    watching = watch(spread=1.0, loss=None)
+    broken = {"loss": math.nan, "skipped": "not a number"}
+    for step in range(1, 10):
+        watching({"step": step, **broken})
+    with pytest.raises(CollapseError, match="10 steps in a row without a number, up to step 10"):
+        watching({"step": 10, **broken})
+
+
+def test_a_skipped_step_now_and_then_is_none():
+    watching = watch(spread=1.0)
+    for step in range(1, STEPS):
+        skipped = {"skipped": "not a number"} if step % 10 else {}
+        watching({"step": step, "loss": 0.5, **skipped})
+
+
+# === The loss of who knows only frequencies ===
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "expected"),
+    [
+        (HeadSpec("sequence", 2), [0, 1, 0, 1], math.log(2)),
+        (HeadSpec("sequence", 2), [0, 0, 0, 1], 0.562335),
+        (HeadSpec("sequence", 3, {"loss": "ordinal"}), [0, 1, 2, 3], 2 * 0.562335 + math.log(2)),
+        (HeadSpec("sequence", 1, {"loss": "squared"}), [-1.0, 1.0], 1.0),
+        (HeadSpec("token", 3), [0, 1], None),
+    ],
+)
+def test_it_is_the_entropy_of_the_labels(spec, labels, expected):
+    found = ignorant_loss({"head": spec}, units("head", labels))
+    assert found == (None if expected is None else pytest.approx(expected, abs=1e-5))
+
+
+def test_several_labels_at_once_have_the_mean_of_their_entropies():
+    labels = [np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])]
+    spec = HeadSpec("sequence", 2, {"loss": "binary"})
+    assert ignorant_loss({"h": spec}, units("h", labels)) == pytest.approx(math.log(2) / 2)
+
+
+def test_weights_make_classes_alike_and_smoothing_adds_to_it():
+    heads, made = {"h": HeadSpec("sequence", 2)}, units("h", [0, 0, 0, 1])
+    balanced = ignorant_loss(heads, made, class_weights=np.array([2 / 3, 2.0]))
+    assert balanced == pytest.approx(math.log(2))
+    smooth = ignorant_loss(heads, made, label_smoothing=0.2)
+    assert smooth == pytest.approx(-0.7 * math.log(0.7) - 0.3 * math.log(0.3))
+
+
+# === Runs ===
+
+
+def test_a_collapsed_run_begins_anew_and_heals(healed):
+    assert [restart["learning_rate"] for restart in healed["restarts"]] == [0.012, 0.006]
+    assert "has collapsed" in healed["restarts"][0]["reason"]
+    assert healed["metrics"]["accuracy"] > 0.9
+
+
+def test_a_run_that_never_heals_says_so(run):
+    with pytest.raises(TrainingError, match=r"It did so 3 times, last at 2\.5"):
+        run(learning_rate=10.0, epochs=70)
+
+
+def test_a_restart_that_is_stopped_goes_on_as_it_was(run, healed, monkeypatch):
+    calls, forward = [], HeadLosses.forward
+
+    def interrupting(objective, batch, draw):
+        calls.append(1)
+        if len(calls) == 60:  # the first start ends after 47 steps
+            signal.raise_signal(signal.SIGTERM)
+        return forward(objective, batch, draw)
+
+    monkeypatch.setattr(HeadLosses, "forward", interrupting)
+    with pytest.raises(TrainingError, match="SIGTERM at step 13"):
+        run(learning_rate=0.012, epochs=70, name="stopped")
+    found = run(learning_rate=0.012, epochs=70, name="stopped")
+    assert (found["restarts"], found["sha256"]) == (healed["restarts"], healed["sha256"])
+
+
+def test_healthy_runs_are_never_stopped(tmp_path):
+    steps = [small_run(tmp_path / f"{seed}.jsonl", seed) for seed in range(20)]
+    assert steps == [90] * 20
+
+
+def small_run(path, seed):
+    """Teach a small model of which pieces one is that a text begins with; the steps taken."""
+    rng = np.random.default_rng(seed)
+    ids = [np.array([2, *rng.integers(5, 20, 8), 3]) for _ in range(64)]
+    made = [[Example(i, 0 * i, {"classifier": int(i[1] > 12)})] for i in ids]
+    heads = {"classifier": HeadSpec("sequence", 2)}
+    model = AlbertWithHeads(CONFIG, heads=heads, seed=seed)
+    engine = TorchEngine(model)
+    watching = CollapseWatch(
+        ignorant_loss=ignorant_loss(heads, made),
+        steps=90,
+        warmup=0.1,
+        spread=lambda: spread_of(engine, [unit[0] for unit in made], heads),
+    )
+    optimization = Optimization(Extent(steps=90), 2e-3, 0.1, 0.01, 0.999, 1.0, seed)
+    hooks = Hooks(lambda trainer: None, watch=watching)
+    batches = ExampleBatches(made, 16, seed)
+    trainer = Trainer(HeadLosses(model), batches, optimization, RunLog(path), hooks, title="small")
+    trainer.run()
+    return trainer.progression.step

@@ -1,0 +1,93 @@
+import json
+import shutil
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from albatross.errors import ConfigError, FolderError, TrainingError
+from albatross.pipelines.pipeline import load
+from albatross.report import file_digest
+from albatross.training.seeds import train_seeds
+
+FIGURES = {3: 0.5, 4: 0.9, 5: 0.6, 6: 0.8, 7: 0.7}
+
+
+@pytest.fixture
+def several(finetune_settings, tmp_path):
+    return replace(finetune_settings, out=tmp_path / "out", seed=3, seeds=5)
+
+
+@pytest.fixture
+def train(finetuned, tmp_path):
+    """Stands for training: a finished folder whose accuracy goes with the seed."""
+
+    class Training:
+        def __init__(self):
+            self.seeds, self.fails = [], None
+
+        def __call__(self, settings):
+            if settings.seed == self.fails:
+                raise TrainingError("interrupted")
+            self.seeds.append(settings.seed)
+            shutil.copytree(finetuned, settings.out)
+            run = json.loads((finetuned / "run.json").read_text(encoding="utf-8"))
+            run["settings"] = settings.to_dict()
+            run["metrics"]["accuracy"] = FIGURES[settings.seed]
+            (settings.out / "run.json").write_text(json.dumps(run), encoding="utf-8")
+            return settings.out
+
+    return Training()
+
+
+def read(folder):
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def test_the_median_run_becomes_the_output(several, train, capsys):
+    assert train_seeds(several, train) == several.out
+    told = read(several.out)["seeds"]
+    assert (told["chosen"], told["min"], told["max"]) == (7, 0.5, 0.9)
+    assert told["mean"] == pytest.approx(0.7)
+    assert told["deviation"] == pytest.approx(statistics.stdev(FIGURES.values()))
+    assert told["by_seed"] == {str(seed): figure for seed, figure in FIGURES.items()}
+    assert "accuracy 0.7000 +- 0.1581 (5 seeds)" in capsys.readouterr().err
+
+
+def test_every_seed_has_a_folder_that_stays(several, train):
+    out = train_seeds(several, train)
+    folders = sorted((out.with_name("out.seeds")).iterdir())
+    assert [folder.name for folder in folders] == ["3", "4", "5", "6", "7"]
+    weights = file_digest(out / "model.safetensors")
+    assert read(out)["sha256"] == {weights["file"]: weights["sha256"]}
+    assert load(out)("good").label in ("negative", "positive")
+
+
+def test_the_card_says_how_the_seeds_differ(several, train):
+    card = (train_seeds(several, train) / "README.md").read_text(encoding="utf-8")
+    assert "0.7000 +- 0.1581 over 5 seeds" in card
+
+
+def test_a_killed_command_trains_only_what_is_left(several, train):
+    train.fails = 5
+    with pytest.raises(TrainingError):
+        train_seeds(several, train)
+    train.fails = None
+    train_seeds(several, train)
+    assert train.seeds == [3, 4, 5, 6, 7]
+
+
+def test_finished_runs_of_other_settings_are_refused(several, train):
+    train_seeds(replace(several, seeds=2), train)
+    other = replace(several, out=several.out, epochs=1.0)
+    with pytest.raises(FolderError, match="must not overwrite"):
+        train_seeds(other, train)
+    shutil.rmtree(several.out)
+    with pytest.raises(ConfigError, match=r"others in epochs\. Remove"):
+        train_seeds(other, train)
+
+
+def test_seeds_without_a_figure_cannot_be_compared(several, train, monkeypatch):
+    monkeypatch.setitem(FIGURES, 4, float("nan"))
+    with pytest.raises(ConfigError, match="Received: runs without `accuracy`"):
+        train_seeds(several, train)
