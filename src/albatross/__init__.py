@@ -61,6 +61,7 @@ _HOMES = {
     "Pipeline": "albatross.pipelines.pipeline",
     "UnigramTokenizer": "albatross.tokenizer.unigram",
     "load": "albatross.pipelines.pipeline",
+    "load_stack": "albatross.pipelines.stack",
     "variant": "albatross.config",
 }
 __all__ = [
@@ -83,10 +84,12 @@ __all__ = [
     "evaluate",
     "export",
     "extend_vocabulary",
+    "few_shot",
     "finetune",
     "info",
     "inspect",
     "load",
+    "load_stack",
     "predict",
     "pretrain",
     "swap_vocabulary",

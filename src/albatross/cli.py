@@ -73,6 +73,12 @@ VERBS: dict[str, Verb] = {
         "model folder + records -> a model folder",
         "albatross evaluate {out} dev.tsv",
     ),
+    "few-shot": Verb(
+        "albatross.training.few_shot:few_shot",
+        "albatross.settings.few_shot:FewShotSettings",
+        "model folder + a few labelled texts -> a model folder",
+        "albatross evaluate {out} dev.tsv",
+    ),
     "evaluate": Verb(
         "albatross.evaluation.evaluate:evaluate",
         "albatross.settings.answering:EvaluateSettings",

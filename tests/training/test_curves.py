@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from albatross.errors import FolderError, MissingDependencyError
+from albatross.training.charts import MOST_LINES
 from albatross.training.curves import write_curves, write_plan
 
 pytest.importorskip("matplotlib")
@@ -211,6 +212,14 @@ def test_the_figures_of_a_task_are_shown_where_they_were_measured(page_of):
     ]
     lines = [{"step": number, "evaluation": figures} for number, figures in enumerate(points, 1)]
     page = page_of([step(1), lines[0], step(2), lines[1]])
-    chart = page.lines("Figures on the dev part")
-    assert chart == {"accuracy": [(1, 0.5), (2, 0.75)], "macro f1": [(1, 0.4), (2, 0.7)]}
+    assert page.lines("accuracy on the dev part") == {"accuracy": [(1, 0.5), (2, 0.75)]}
+    assert page.lines("f1 on the dev part") == {"macro f1": [(1, 0.4), (2, 0.7)]}
     assert page.figures["accuracy on the dev part"] == "0.7500"
+
+
+def test_a_chart_holds_no_more_lines_than_there_are_colours(page_of):
+    figures = {f"part_{number}_f1": 0.1 * number for number in range(1, 8)} | {"f1": 0.5}
+    page = page_of([step(1), {"step": 1, "evaluation": figures}])
+    drawn = page.lines("f1 on the dev part")
+    assert len(drawn) == MOST_LINES
+    assert "f1" in drawn

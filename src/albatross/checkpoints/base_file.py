@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from albatross.atomic import read_json, write_json
@@ -54,6 +54,19 @@ def write_base(folder: Path, place: Path, base: Path, files: Iterable[Path]) -> 
     digests = {file.name: file_digest(file)["sha256"] for file in files}
     written = BaseFile(Path(path).as_posix(), base.resolve().name, digests)
     write_json(folder / BASE, asdict(written))
+
+
+def move_base(folder: Path, old: Path, new: Path) -> None:
+    """Let the file of a copied folder lead to the same base from its new place.
+
+    Args:
+        folder: the copy, perhaps still being built.
+        old: where it was copied from.
+        new: where it will stand.
+    """
+    said = _read(folder)
+    path = os.path.relpath((old / said.path).resolve(), new.resolve())
+    write_json(folder / BASE, asdict(replace(said, path=Path(path).as_posix())))
 
 
 def find_base(folder: Path, base: str | Path | None = None) -> Path:

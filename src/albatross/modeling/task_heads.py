@@ -70,11 +70,9 @@ class LossOptions:
 
     Attributes:
         class_weights: (classes,), by which the loss of each label is multiplied
-        label_smoothing: share of the certainty that goes to all classes alike
     """
 
     class_weights: Tensor | None = None
-    label_smoothing: float = 0.0
 
 
 class TaskHead(Protocol):
@@ -326,7 +324,6 @@ def _cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tens
         weight=None if weights is None else weights.to(logits),
         ignore_index=IGNORED_LABEL,
         reduction="sum",
-        label_smoothing=options.label_smoothing,
     )
 
 

@@ -20,7 +20,7 @@ from albatross.pipelines.requests import records_of
 from albatross.progress import Progress
 from albatross.settings.answering import PredictSettings
 from albatross.tasks.generation import GenerationTask
-from albatross.tasks.task import Given, Task
+from albatross.tasks.task import Given, Several, Task
 from albatross.tokenizer.folder import TokenizerName
 
 # What is read, tokenised and answered together when a stream is predicted.
@@ -45,7 +45,7 @@ class Pipeline:
         self.folder = opened.folder
         self._batch_tokens = batch_tokens
 
-    def __call__(self, given: Given | list[Given], *, task: str | None = None) -> Any:
+    def __call__(self, given: Given | Several, *, task: str | None = None) -> Any:
         """Answer one text, or a list of texts in their order.
 
         What a text is depends on the task: a pair, or a question with its context, is a tuple or a

@@ -15,7 +15,7 @@ from albatross.engine.open import OpenModel
 from albatross.engine.stack import open_stack
 from albatross.errors import ConfigError
 from albatross.pipelines.pipeline import Pipeline, answers_of, engine_outputs
-from albatross.tasks.task import Given, Task
+from albatross.tasks.task import Given, Several, Task
 from albatross.tokenizer.folder import TokenizerName
 
 
@@ -44,7 +44,7 @@ class Stack:
             )
         return self.pipelines[name]
 
-    def __call__(self, given: Given | list[Given]) -> Any:
+    def __call__(self, given: Given | Several) -> Any:
         """Answer one text for every task, by its name; or a list of texts, in their order.
 
         Tasks that read a text alike and have left the encoder as it is share one pass of it.
@@ -96,7 +96,7 @@ class _Question:
     features: list[list[Example]]
 
     @classmethod
-    def of(cls, pipeline: Pipeline, given: list[Given]) -> _Question:
+    def of(cls, pipeline: Pipeline, given: Several) -> _Question:
         """Make records and examples of texts."""
         records = [pipeline.task.record(one) for one in given]
         features = [pipeline.task.features(record) for record in records]

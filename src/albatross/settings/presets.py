@@ -66,8 +66,18 @@ _HIGHEST_BY_WIDTH = {2_048: 1e-5, 1_024: 2e-5}
 _RATES_OF_SMALL = {128: 5e-4, 256: 3e-4, 512: 2e-4}
 
 
-def preset_of(task: str, kind: str, config: AlbertConfig) -> Preset:
+# Where few weights learn, they may go further at once (SST-2, TREC and RTE with albatross-tiny).
+_FASTER = {"full": 1, "frozen": 6, "lora": 4, "adapter": 4}
+
+
+def preset_of(task: str, kind: str, config: AlbertConfig, adapt: str = "full") -> Preset:
     """Return how a benchmark, or else its kind of task, is learned by a model.
+
+    Args:
+        task: a benchmark's name, or what else it is called.
+        kind: the kind of the task.
+        config: of the model.
+        adapt: what of it learns.
 
     >>> xlarge = AlbertConfig(hidden_size=2_048, num_attention_heads=16)
     >>> preset_of("rte", "classification", xlarge).learning_rate
@@ -80,4 +90,4 @@ def preset_of(task: str, kind: str, config: AlbertConfig) -> Preset:
             rate = min(rate, highest)
     rate = next((own for most, own in _RATES_OF_SMALL.items() if width <= most), rate)
     length = min(found.max_length, config.max_position_embeddings)
-    return replace(found, learning_rate=rate, max_length=length)
+    return replace(found, learning_rate=rate * _FASTER[adapt], max_length=length)

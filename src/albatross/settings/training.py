@@ -178,6 +178,11 @@ class FinetuneSettings(TrainingSettings):
     """Layout of the files; the task's own when not given."""
     columns: Annotated[tuple[str, ...], _COLUMNS] = ()
     """Columns of a table that are not named as usual, such as: text=review label=stars."""
+    tasks: Path | None = None
+    """A TOML file of tasks that are learned together, one table [[task]] each, with options of its
+    own: name, task, data or train and dev, limit, batch_size and others."""
+    temperature: float = 2.0
+    """With --tasks: 1 draws them by their size, 2 by its root, more the more alike."""
     name: str = ""
     """The task's name in the folder and its files; the benchmark's or the kind's when not given."""
     labels: Annotated[tuple[str, ...], _LABELS] = ()
@@ -196,6 +201,21 @@ class FinetuneSettings(TrainingSettings):
     """Questions may have no answer; seen from the records when not given."""
     beam: bool = False
     """Look for answers by Google's head for SQuAD 2.0."""
+    decoder: Literal["cross", "prefix"] = "cross"
+    """How texts are written: by a decoder that attends to the source, or by the encoder itself with
+    a mask, which needs no weights of its own."""
+    target_length: int = 64
+    """Tokens of a text that is written, specials included."""
+    adapt: Literal["full", "frozen", "lora", "adapter"] = "full"
+    """What learns: all weights; the heads and the pooler alone; or beside these low-rank additions
+    to the layers' matrices, or a narrow block in them. All but `full` give a small folder that
+    stands on the model it comes from."""
+    rank: int = 8
+    """Width of `lora` or of the `adapter`."""
+    per_depth: bool = False
+    """Give every depth an adapter of its own, where layers share their weights."""
+    keep_pooler: bool = False
+    """Where not all weights learn, leave the pooler as it is, too, for a still smaller folder."""
     epochs: float | None = None
     """Passes over the training records."""
     batch_size: int | None = None
@@ -212,8 +232,8 @@ class FinetuneSettings(TrainingSettings):
     """Decay of the optimizer's second moment."""
     dropout: float | None = None
     """Dropout of hidden rows and attention."""
-    label_smoothing: float = 0.0
-    """Share of the certainty that goes to all classes alike."""
+    label_smoothing: float | None = None
+    """Of texts that are written: share of the certainty that goes to all words; 0.1 by default."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` lets all classes weigh the same, however many records they have."""
     early_exit: bool = False
@@ -234,10 +254,22 @@ class FinetuneSettings(TrainingSettings):
     def __post_init__(self) -> None:
         """Check what does not go together."""
         super().__post_init__()
-        if self.train is None and self.data is None:
+        if self.tasks is not None:
+            alone = [n for n in ("train", "dev", "data") if getattr(self, n)]
+            if alone:
+                raise ConfigError(
+                    "With `--tasks` the file names every task's records. Received:"
+                    f" --{alone[0]} beside it. Put it into the file."
+                )
+        elif self.train is None and self.data is None:
             raise ConfigError(
                 "Records to learn from must be given: `--train FILE`, or a benchmark by `--task`"
                 f" with its folder as `--data`. Received: --task {self.task} alone. Give one."
+            )
+        if self.from_scratch and self.adapt != "full":
+            raise ConfigError(
+                "`--from-scratch` needs all weights to learn. Received: --adapt"
+                f" {self.adapt}. Leave one out."
             )
         if (self.patience is not None or self.keep == "best") and not self.evaluations:
             raise ConfigError(

@@ -17,7 +17,7 @@ from albatross.errors import ConfigError, DataError, LabelError
 from albatross.head_spec import HeadSpec
 from albatross.metrics.bleu import bleu_counts, bleu_of
 from albatross.metrics.rouge import ROUGES, rouge_scores
-from albatross.tasks.answers import TextAnswer
+from albatross.tasks.answers import AnyAnswer, TextAnswer
 from albatross.tasks.options import TaskOptions, chosen_metric, in_place, read_back
 from albatross.tasks.task import Given, Outputs, Tokenizer
 
@@ -220,7 +220,7 @@ class GenerationTask:
                 )
 
     def judge(
-        self, answers: Sequence[TextAnswer], records: Sequence[SourceRecord]
+        self, answers: Sequence[AnyAnswer], records: Sequence[SourceRecord]
     ) -> NDArray[np.float64]:
         """Return (records, columns): ROUGE's figures, whether it is equal, and what BLEU counts.
 
@@ -232,6 +232,7 @@ class GenerationTask:
         self.check(records)
         rows = []
         for answer, record in zip(answers, records, strict=True):
+            assert isinstance(answer, TextAnswer)
             given, wanted = answer.text.strip(), record.references
             exact = float(given in {text.strip() for text in wanted})
             several = [rouge_scores(given, text) for text in wanted]

@@ -187,6 +187,11 @@ class MultiLabelTask:
             "records": count,
         }
 
+    @property
+    def has_thresholds(self) -> bool:
+        """Every label has one."""
+        return True
+
     def tuned(self, answers: Sequence[AnyAnswer], records: Sequence[TextRecord]) -> MultiLabelTask:
         """Return the task with the thresholds that give each label the best F1 on these records.
 

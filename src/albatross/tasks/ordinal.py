@@ -149,9 +149,8 @@ class OrdinalTask:
         are made to fall.
         """
         above = sigmoid(outputs[self.head].mean(0, dtype=np.float64))
-        falling = np.minimum.accumulate(above)
-        shares = -np.diff(np.concatenate([[1.0], falling, [0.0]]))
-        return likeliest(shares, self.labels)
+        falling = np.concatenate([[1.0], np.minimum.accumulate(above), [0.0]])
+        return likeliest(falling[:-1] - falling[1:], self.labels)
 
     def check(self, records: Sequence[TextRecord]) -> None:
         """Refuse records without a label, or with one that the task does not know."""

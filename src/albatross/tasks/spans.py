@@ -243,6 +243,11 @@ class SpansTask:
             }
         return {**figures, "records": len(judged)}
 
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether a question may have no answer."""
+        return self.no_answer
+
     def tuned(self, answers: Sequence[AnyAnswer], records: Sequence[SpanRecord]) -> SpansTask:
         """Return the task with the threshold that gives the best F1 on these records.
 

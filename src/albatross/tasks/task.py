@@ -20,6 +20,8 @@ from albatross.tokenizer.unigram import Encoding
 Outputs = Mapping[str, NDArray[np.float32]]
 Given = str | tuple[str, ...] | Mapping[str, Any]
 """What a pipeline is called with: a text, several that belong together, or named parts."""
+Several = list[str] | list[tuple[str, ...]] | list[dict[str, Any]] | list[Given]
+"""A list of them, answered in its order."""
 Record = TypeVar("Record")
 
 
@@ -109,6 +111,11 @@ class Task(Protocol[Record]):
 @runtime_checkable
 class Tunable(Protocol):
     """A task with thresholds, which are chosen on records that are neither learned nor reported."""
+
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether there are any to choose: every label's, or that of there being no answer."""
+        ...
 
     def tuned(self, answers: Sequence[AnyAnswer], records: Sequence[Any]) -> Task[Any]:
         """Return the task with the thresholds that are best for these answers."""

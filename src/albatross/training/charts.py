@@ -30,6 +30,8 @@ _MARGINS = {"left": 0.1, "right": 0.975, "top": 0.96, "bottom": 0.17}
 # Colours that stand for the page's own, and are replaced by their names.
 _INK, _GRID, _ALARM = "#010203", "#020304", "#030405"
 _SERIES = ("#040506", "#050607", "#060708", "#070809")
+MOST_LINES = len(_SERIES)
+"""Lines that a chart can hold, each in a colour of its own."""
 _NAMES = {_INK: "ink", _GRID: "grid", _ALARM: "alarm"}
 _NAMES |= {colour: f"series-{index}" for index, colour in enumerate(_SERIES, start=1)}
 _STYLE: Any = {

@@ -100,7 +100,6 @@ def ignorant_loss(
     units: Sequence[Sequence[Example]],
     *,
     class_weights: np.ndarray[Any, Any] | None = None,
-    label_smoothing: float = 0.0,
 ) -> float | None:
     """Return the loss of a model that knows how frequent each label is, and nothing else.
 
@@ -111,7 +110,6 @@ def ignorant_loss(
         heads: of the task.
         units: the examples, with labels.
         class_weights: (classes,), by which losses are multiplied.
-        label_smoothing: share of the certainty that goes to all classes alike.
     """
     if len(heads) != 1:
         return None
@@ -131,7 +129,7 @@ def ignorant_loss(
         return float(_binary_entropy((classes[:, None] > np.arange(spec.size)).mean(0)).sum())
     counts = np.bincount(classes, minlength=spec.size).astype(np.float64)
     counts *= 1.0 if class_weights is None else class_weights
-    shares = (1 - label_smoothing) * counts / counts.sum() + label_smoothing / spec.size
+    shares = counts / counts.sum()
     return float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from albatross.training.charts import Chart, Line, Numbers, smoothed, thinned
+from albatross.training.charts import MOST_LINES, Chart, Line, Numbers, smoothed, thinned
 from albatross.training.page import write_page
 from albatross.training.run_log import log_lines
 
@@ -42,6 +42,7 @@ _MOST_PLANNED, _MOST_SPEEDS = 1_000, 101
 _HELD_OUT = "held-out text"
 # What a task is measured by, by the last word of its name.
 _OF_TASKS = (
+    "mean",
     "accuracy",
     "f1",
     "matthews",
@@ -177,10 +178,19 @@ def _accuracies(columns: Columns) -> list[Chart]:
 
 
 def _task_figures(columns: Columns) -> list[Chart]:
-    """Return the figures of a task on its dev part."""
-    found = {name: points for name, points in columns.evaluation.items() if _is_of_task(name)}
-    lines = [Line(_title(name), *points, shape="points") for name, points in found.items()]
-    return [Chart("Figures on the dev part", lines)] if lines else []
+    """Return a chart for every kind of figure of tasks on their dev parts.
+
+    Of more lines than there are colours those with the shortest names are drawn: the parts and
+    tasks themselves come before what they fall into.
+    """
+    charts = []
+    for kind in _OF_TASKS:
+        names = [n for n in columns.evaluation if _is_of_task(n) and n.split("_")[-1] == kind]
+        drawn = sorted(names, key=len)[:MOST_LINES]
+        lines = [Line(_title(name), *columns.evaluation[name], shape="points") for name in drawn]
+        if lines:
+            charts.append(Chart(f"{_title(kind)} on the dev part", lines))
+    return charts
 
 
 def _is_of_task(name: str) -> bool:

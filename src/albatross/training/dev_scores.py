@@ -9,8 +9,8 @@ from albatross.data.packing import batches_by_tokens, pack
 from albatross.engine.engine import Engine, Outputs, join_outputs, run, run_depths, split_outputs
 from albatross.tasks.task import Task, score
 
-# Tokens computed together.
-_SCORING_TOKENS = 8_192
+SCORING_TOKENS = 8_192
+"""Tokens computed together."""
 
 
 class DevScores:
@@ -60,7 +60,7 @@ class _Part:
         self.records, self.features = records, features
         examples = [example for parts in features for example in parts]
         lengths = [len(example.input_ids) for example in examples]
-        self._order = [list(indices) for indices in batches_by_tokens(lengths, _SCORING_TOKENS)]
+        self._order = [list(indices) for indices in batches_by_tokens(lengths, SCORING_TOKENS)]
         self._batches = [pack([examples[i] for i in indices]) for indices in self._order]
 
     def outputs(self, engine: Engine) -> list[Outputs]:

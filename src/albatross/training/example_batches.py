@@ -33,8 +33,8 @@ class ExampleBatches:
             units: what is learned from.
             batch_size: units of a step.
             seed: of their order.
-            micro_tokens: tokens that go through the model at once, at least one unit; a step of
-                more adds up gradients. All by default.
+            micro_tokens: tokens that go through the model at once, those of targets included, at
+                least one unit; a step of more adds up gradients. All by default.
         """
         self._units, self._size, self._seed = units, batch_size, seed
         self._micro_tokens = micro_tokens
@@ -60,12 +60,12 @@ class ExampleBatches:
         following = index + len(chosen)
         after = (epoch, following) if following < len(self._units) else (epoch + 1, 0)
         batches = self._packed([self._units[i] for i in chosen])
-        tokens = sum(len(batch.input_ids) for batch in batches)
+        tokens = sum(_tokens_of(batch) for batch in batches)
         return StepBatch(batches, after, tokens, sum(batch.num_sequences for batch in batches))
 
     def _packed(self, units: Sequence[Sequence[Example]]) -> list[PackedBatch]:
         """Return the batch of some units, or several of at most so many tokens."""
-        lengths = [sum(len(example.input_ids) for example in unit) for unit in units]
+        lengths = [sum(_tokens_of(example) for example in unit) for unit in units]
         parts: list[list[int]] = [[]]
         room = self._micro_tokens or sum(lengths)
         for number, length in enumerate(lengths):
@@ -81,3 +81,8 @@ class ExampleBatches:
             )
             for part in parts
         ]
+
+
+def _tokens_of(given: Example | PackedBatch) -> int:
+    """Return the tokens that go through the model: a target's are written beside those read."""
+    return len(given.input_ids) + (0 if given.target is None else len(given.target.input_ids))

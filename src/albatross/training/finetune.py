@@ -1,15 +1,12 @@
-"""The verb finetune: a task over labelled records, the encoder and its heads together."""
+"""The verb finetune: tasks over labelled records, the encoder and its heads together."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from albatross.atomic import read_json
 from albatross.checkpoints.locate import find_model
@@ -21,34 +18,23 @@ from albatross.checkpoints.model_folder import (
     weight_files,
 )
 from albatross.config import AlbertConfig
-from albatross.data.packing import Example
 from albatross.engine.open import open_tokenizer
 from albatross.errors import ConfigError, TrainingError
-from albatross.head_spec import HeadSpec
-from albatross.modeling.task_heads import LossOptions
 from albatross.report import file_digest
-from albatross.settings.presets import preset_of
 from albatross.settings.training import FinetuneSettings
-from albatross.tasks.generation import GenerationTask
-from albatross.training.collapse import CollapseError, CollapseWatch, ignorant_loss
+from albatross.tasks.task import Task
+from albatross.training.assignments import assignments_of, effective
+from albatross.training.collapse import CollapseError, CollapseWatch
 from albatross.training.distributed import World, joined
-from albatross.training.example_batches import ExampleBatches
 from albatross.training.heap import tune_heap
-from albatross.training.learners import Learner, answerer, writer
+from albatross.training.learners import Learner, learner_of
+from albatross.training.multi_task import MixedBatches
 from albatross.training.schedules import Extent
 from albatross.training.seeds import train_seeds
-from albatross.training.task_data import TaskData, kind_of, read_task_data
-from albatross.training.trainer import Trainer
-from albatross.training.workspace import (
-    Workspace,
-    check_length,
-    check_place,
-    optimization_of,
-    set_threads,
-)
+from albatross.training.trainer import StepSource, Trainer
+from albatross.training.transfer import adaptation_of, base_of_run
+from albatross.training.workspace import Workspace, check_place, optimization_of, set_threads
 
-# Texts whose answers tell whether a run has collapsed.
-_PROBED = 32
 # A collapsed run begins anew so often, at half the rate.
 _MOST_RESTARTS, _SLOWER = 2, 0.5
 
@@ -84,35 +70,22 @@ class _Run:
         self.world, self.source = world, find_model(settings.model)
         check_place(settings.out, [self.source])
         config = read_config(self.source)
-        self.settings = _effective(settings, config)
-        self.config = _for_task(config, self.settings)
-        check_length(self.settings.max_length or 0, config)
         self.tokenizer = open_tokenizer(self.source, config)
-        self.data: TaskData = read_task_data(self.settings, self.tokenizer)
-        self.task = self.data.task
-        self.heads = _with_exits(self.task.heads) if settings.early_exit else dict(self.task.heads)
-        features = [self.task.features(record) for record in self.data.train]
-        together = self.task.together
-        self.units: Sequence[Sequence[Example]] = (
-            features if together else [[example] for part in features for example in part]
-        )
-        contrastive = any(spec.loss == "contrastive" for spec in self.heads.values())
-        self.batches = ExampleBatches(
-            self.units,
-            self.settings.batch_size or 1,
-            settings.seed,
-            micro_tokens=None if contrastive else settings.micro_tokens,
-        )
-        epochs = self.settings.epochs or 1
-        self.steps = max(1, round(self.batches.steps_per_epoch * epochs))
-        self.losses = self._loss_options()
+        self.assignments = assignments_of(settings, config, self.tokenizer)
+        alone = len(self.assignments) == 1
+        self.settings = self.assignments[0].settings if alone else effective(settings, config)
+        self.config = _for_tasks(config, self.settings)
+        self.steps = sum(one.steps for one in self.assignments)
+        self.goal = self.assignments[0].task.main_metric if alone else "mean"
 
     def run(self) -> Path:
         """Train, at a lower rate if that collapses, measure, and write the folder."""
         out, restarts, anew = self.settings.out, [], False
         if (out / TRAINING_STATE).is_dir():
             restarts = list(read_json(out / RUN).get("restarts", []))
-        self.say(self._announcement())
+        for one in self.assignments:
+            self.say(one.announcement())
+            self.say(one.unevenness())
         while True:
             try:
                 return self._attempt(restarts, anew=anew)
@@ -126,139 +99,103 @@ class _Run:
                 self.say(f"{error} Beginning anew at {rate * _SLOWER:.2g}.")
 
     def say(self, line: str) -> None:
-        """Tell the user."""
-        print(line, file=sys.stderr)
+        """Tell the user, if there is anything to tell."""
+        if line:
+            print(line, file=sys.stderr)
 
     def _attempt(self, restarts: Sequence[Mapping[str, Any]], *, anew: bool) -> Path:
         """Take a model of its own through all steps, and write it."""
         settings, workspace = self.settings, self._workspace(restarts)
-        learner = self._learner()
+        learner = learner_of(self.source, self.config, settings, self.assignments)
+        has_dev = any(one.data.dev for one in self.assignments)
         optimization = optimization_of(
             settings,
             Extent(steps=self.steps),
             learning_rate=(settings.learning_rate or 0) * _SLOWER ** len(restarts),
             evaluations=settings.evaluations,
-            goal=self.task.main_metric,
+            goal=self.goal,
             patience=settings.patience,
             keep=settings.keep,
             rate_scales=learner.rate_scales,
         )
+        alone = len(self.assignments) == 1
         trainer = workspace.train(
             learner.objective,
-            self.batches,
+            self._batches(),
             optimization,
-            evaluate=lambda trainer: learner.measure() if self.data.dev else {},
+            evaluate=lambda trainer: learner.measure() if has_dev else {},
             watch=CollapseWatch(
-                ignorant_loss=self._ignorant_loss(),
+                ignorant_loss=self.assignments[0].ignorant_loss if alone else None,
                 steps=self.steps,
                 warmup=settings.warmup or 0,
                 spread=learner.spread,
             ),
             anew=anew,
         )
-        return workspace.finish(trainer, self._figures(trainer, learner))
+        with trainer.averages.in_place():
+            tasks = learner.tune()
+        figures = self._figures(trainer, learner, tasks)
+        return replace(workspace, tasks=tasks).finish(trainer, figures)
 
-    def _figures(self, trainer: Trainer, learner: Learner) -> dict[str, Any]:
-        """Return the figures of the weights that are kept."""
-        best, name = trainer.stopping.best, self.task.main_metric
+    def _figures(
+        self, trainer: Trainer, learner: Learner, tasks: Sequence[Task[Any]]
+    ) -> dict[str, Any]:
+        """Return the figures of the weights and thresholds that are kept."""
+        has_dev = any(one.data.dev for one in self.assignments)
         figures: dict[str, Any] = trainer.measure()
-        if self.settings.keep == "best" and best:
-            figures = {figure: value for figure, value in best.items() if figure != "step"}
-        if self.settings.early_exit and self.data.dev:
-            with trainer.averages.in_place():
+        tuned = [one.task for one in self.assignments] != list(tasks)
+        with trainer.averages.in_place():
+            if has_dev and (tuned or self.settings.keep == "best"):
+                figures = learner.measure()
+            if self.settings.early_exit and has_dev:
                 by_depth = learner.measure_depths()
-            figures |= {f"{name}_depth_{d + 1}": value for d, value in enumerate(by_depth)}
-            told = ", ".join(f"{value:.4f}" for value in by_depth)
-            self.say(f"{name} after each depth: {told}")
-        elif name in figures:
-            self.say(f"{name} {figures[name]:.4f}")
+                figures |= {f"{self.goal}_depth_{d + 1}": v for d, v in enumerate(by_depth)}
+                told = ", ".join(f"{value:.4f}" for value in by_depth)
+                self.say(f"{self.goal} after each depth: {told}")
+        if len(self.assignments) > 1:
+            mains = [(o.task.name, f"{o.task.name}_{o.task.main_metric}") for o in self.assignments]
+            told = ", ".join(f"{name} {figures[key]:.4f}" for name, key in mains if key in figures)
+            self.say(f"{told}; mean {figures['mean']:.4f}" if told else "")
+        elif self.goal in figures:
+            self.say(f"{self.goal} {figures[self.goal]:.4f}")
         return figures
 
-    # === Parts ===
-
-    def _learner(self) -> Learner:
-        """Return what learns the task."""
-        source, config, settings, data = self.source, self.config, self.settings, self.data
-        if isinstance(self.task, GenerationTask):
-            return writer(source, config, settings, self.task, data)
-        probed = [unit[0] for unit in self.units[:_PROBED]]
-        return answerer(
-            source, config, settings, data, heads=self.heads, losses=self.losses, probed=probed
-        )
-
-    def _loss_options(self) -> dict[str, LossOptions]:
-        """Return how classes are weighed and smoothed.
-
-        Raises:
-            ConfigError: a task without classes.
-        """
-        settings = self.settings
-        if settings.class_weights == "none" and not settings.label_smoothing:
-            return {}
-        ((name, spec),) = self.heads.items()
-        if spec.kind != "sequence" or spec.loss != "cross_entropy":
-            raise ConfigError(
-                "`--class-weights` and `--label-smoothing` are for classification. Received: a"
-                f" task of the kind {self.task.kind}. Leave them out."
-            )
-        weights = None
-        if settings.class_weights == "balanced":
-            labels = np.array([unit[0].labels[name] for unit in self.units], dtype=np.int64)
-            counts = np.bincount(labels, minlength=spec.size)
-            balanced = len(labels) / (spec.size * np.maximum(counts, 1))
-            weights = torch.from_numpy(balanced.astype(np.float32))
-        return {name: LossOptions(weights, settings.label_smoothing)}
-
-    def _ignorant_loss(self) -> float | None:
-        """Return the loss of a model that only knows how frequent labels are."""
-        weights = next((o.class_weights for o in self.losses.values()), None)
-        return ignorant_loss(
-            self.task.heads,
-            self.units,
-            class_weights=None if weights is None else weights.numpy(),
-            label_smoothing=self.settings.label_smoothing,
-        )
+    def _batches(self) -> StepSource:
+        """Return what steps learn from."""
+        sources = [one.batches for one in self.assignments]
+        if len(sources) == 1:
+            return sources[0]
+        sizes = [source.steps_per_epoch for source in sources]
+        seed, temperature = self.settings.seed, self.settings.temperature
+        return MixedBatches(sources, sizes, seed, temperature=temperature)
 
     def _workspace(self, restarts: Sequence[Mapping[str, Any]]) -> Workspace:
         """Return the run's place."""
+        settings, tasks = self.settings, [one.task for one in self.assignments]
         files = weight_files(self.source)
         data: dict[str, Any] = {
-            "model": file_digest(self.source / CONFIG if self.settings.from_scratch else files[0]),
-            **self.data.digests,
+            "model": file_digest(self.source / CONFIG if settings.from_scratch else files[0])
         }
+        base = base_of_run(self.source, adaptation_of(settings))
+        if base is not None:
+            data["base"] = file_digest(weight_files(base)[0])
+        for one in self.assignments:
+            prefix = f"{one.task.name} " if len(tasks) > 1 else ""
+            data |= {prefix + name: digest for name, digest in one.data.digests.items()}
         return Workspace(
             "finetune",
-            self.settings,
+            settings,
             data,
             self.tokenizer,
-            self.task.transformers_keys(),
-            [self.task],
+            _transformers_keys(tasks),
+            tasks,
             world=self.world,
+            base=base,
             notes={"restarts": list(restarts)} if restarts else {},
         )
 
-    def _announcement(self) -> str:
-        """Say in one line what is learned, and how."""
-        settings, data = self.settings, self.data
-        parts = " and ".join(f"{len(part):,} of {name}" for name, part in data.dev.items())
-        return (
-            f"Learning {self.task.name} ({self.task.kind}) from {len(data.train):,} records,"
-            f" measured on {parts or 'none'}: rate {settings.learning_rate:g},"
-            f" {settings.epochs:g} epochs ({self.steps:,} steps) of {settings.batch_size},"
-            f" warm-up {settings.warmup:g}, dropout {settings.dropout:g}, at most"
-            f" {settings.max_length} tokens, seed {settings.seed}."
-        )
 
-
-def _effective(settings: FinetuneSettings, config: AlbertConfig) -> FinetuneSettings:
-    """Return the settings with those that were left open as the task and its preset have them."""
-    preset = asdict(preset_of(settings.task, kind_of(settings), config))
-    preset["name"] = settings.name or settings.task.replace("-", "_")
-    open_ones = {k: v for k, v in preset.items() if getattr(settings, k) in (None, "")}
-    return replace(settings, **open_ones)
-
-
-def _for_task(config: AlbertConfig, settings: FinetuneSettings) -> AlbertConfig:
+def _for_tasks(config: AlbertConfig, settings: FinetuneSettings) -> AlbertConfig:
     """Set both dropouts, and forget what an earlier head left behind."""
     # transformers would believe it before the new labels.
     left = ("num_labels", "id2label", "label2id", "problem_type")
@@ -271,18 +208,6 @@ def _for_task(config: AlbertConfig, settings: FinetuneSettings) -> AlbertConfig:
     )
 
 
-def _with_exits(heads: Mapping[str, HeadSpec]) -> dict[str, HeadSpec]:
-    """Return heads that answer after every depth.
-
-    Raises:
-        ConfigError: a kind of head that has no exits.
-    """
-    for spec in heads.values():
-        if spec.kind != "sequence":
-            raise ConfigError(
-                "`--early-exit` is for tasks that answer for a whole sequence. Received: a head of"
-                f" the kind {spec.kind}. Leave it out."
-            )
-    return {
-        name: replace(spec, options={**spec.options, "exits": True}) for name, spec in heads.items()
-    }
+def _transformers_keys(tasks: Sequence[Task[Any]]) -> dict[str, Any]:
+    """Return what `config.json` tells transformers: the one head, or that it knows none of them."""
+    return tasks[0].transformers_keys() if len(tasks) == 1 else {"architectures": ["AlbertModel"]}

@@ -1,144 +1,229 @@
-"""What learns a task: a model with its losses, opened from a source, and how it is looked at."""
+"""What learns the tasks of a run: a model with its losses, and how it is looked at meanwhile."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from albatross.atomic import read_json
-from albatross.checkpoints.model_folder import TASKS, read_weights
+from albatross.checkpoints.model_folder import TASKS
 from albatross.config import AlbertConfig
-from albatross.data.packing import Example
-from albatross.engine.generation import write_answers
 from albatross.engine.torch_engine import TorchEngine
 from albatross.engine.torch_generator import TorchGenerator
 from albatross.head_spec import HeadSpec
 from albatross.modeling.generation_model import AlbertForGeneration
 from albatross.modeling.pretrained import draw_weights
-from albatross.modeling.task_heads import POOLED, LossOptions
+from albatross.modeling.task_heads import POOLED
 from albatross.modeling.with_heads import AlbertWithHeads
+from albatross.pipelines.pipeline import answer_records
 from albatross.settings.training import FinetuneSettings
 from albatross.tasks.generation import GenerationTask
-from albatross.tasks.task import Task
+from albatross.tasks.task import Task, Tunable
+from albatross.training.assignments import Assignment
 from albatross.training.collapse import spread_of
-from albatross.training.dev_scores import DevScores
+from albatross.training.dev_scores import SCORING_TOKENS, DevScores
 from albatross.training.generation_objective import generation_parts
 from albatross.training.head_losses import HeadLosses
 from albatross.training.layer_decay import apply_layer_decay
 from albatross.training.objectives import Objective
-from albatross.training.task_data import TaskData
+from albatross.training.transfer import adaptation_of, freeze, starting_point
 
 # A word's probability that is asked for all words alike (Vaswani et al., 2017, section 5.4), and
 # the tokens that are written for together.
 _SMOOTHING_OF_WORDS, _WRITING_TOKENS = 0.1, 2_048
+# Texts whose answers tell whether a run has collapsed.
+_PROBED = 32
 
 
-@dataclass(frozen=True)
-class Learner:
-    """A model with what it is trained for, and how it is looked at.
+class Learner(Protocol):
+    """A model with what it is trained for."""
 
-    Attributes:
-        objective: a model with what it is trained for
-        measure: returns its figures on the dev part
-        spread: how far its answers to several texts differ
-        measure_depths: returns the main figure of every depth
-        rate_scales: what scales the rates of its parameters
-    """
+    @property
+    def objective(self) -> Objective:
+        """What is trained."""
+        ...
 
-    objective: Objective
-    measure: Callable[[], dict[str, float]]
-    spread: Callable[[], float] = lambda: math.inf
-    measure_depths: Callable[[], list[float]] = list
-    rate_scales: Mapping[str, float] = field(default_factory=dict)
+    @property
+    def rate_scales(self) -> Mapping[str, float]:
+        """What scales the rates of its parameters."""
+        ...
+
+    def measure(self) -> dict[str, float]:
+        """Return its figures on the dev parts."""
+        ...
+
+    def measure_depths(self) -> list[float]:
+        """Return the main figure after every depth."""
+        ...
+
+    def spread(self) -> float:
+        """Return how far its answers to several texts differ."""
+        ...
+
+    def tune(self) -> list[Task[Any]]:
+        """Choose thresholds, and return the tasks with them; measured with them from then on."""
+        ...
 
 
-def answerer(
-    source: Path,
-    config: AlbertConfig,
-    settings: FinetuneSettings,
-    data: TaskData,
-    *,
-    heads: Mapping[str, HeadSpec],
-    losses: Mapping[str, LossOptions],
-    probed: Sequence[Example],
+def learner_of(
+    source: Path, config: AlbertConfig, settings: FinetuneSettings, assignments: list[Assignment]
 ) -> Learner:
-    """Open an encoder with heads, anew where their labels are others, and say so.
+    """Open what learns the tasks of a run.
 
     Args:
         source: the model to start from.
         config: of the new one.
         settings: how it starts and learns.
-        data: the task, and what it is measured on.
-        heads: of the task.
-        losses: how they learn beside their labels.
-        probed: texts whose answers are to differ.
+        assignments: the tasks; one that writes stands alone.
     """
-    model = open_encoder(source, config, settings, heads)
-    if not settings.from_scratch and _labels_differ(source, data.task):
-        for name in heads:
-            draw_weights(model.get_submodule(name), config.initializer_range, settings.seed)
-        told = f"Starting anew: {', '.join(heads)}; {settings.model} has other labels."
-        print(told, file=sys.stderr)
-    engine, scores = TorchEngine(model), DevScores(data.task, data.dev)
-    return Learner(
-        HeadLosses(model, losses),
-        partial(scores.measure, engine),
-        spread=partial(spread_of, engine, probed, heads),
-        measure_depths=partial(scores.measure_depths, engine),
-        rate_scales=apply_layer_decay(model, settings.layer_decay),
-    )
+    task = assignments[0].task
+    if isinstance(task, GenerationTask):
+        return Writer(source, config, settings, assignments[0], task)
+    return Answerer(source, config, settings, assignments)
 
 
-def writer(
-    source: Path,
-    config: AlbertConfig,
-    settings: FinetuneSettings,
-    task: GenerationTask,
-    data: TaskData,
-) -> Learner:
-    """Open a model that writes; arguments as for `answerer`."""
-    objective = generation_parts(
-        source,
-        config,
-        task,
-        data.train,
-        smoothing=settings.label_smoothing or _SMOOTHING_OF_WORDS,
-        from_scratch=settings.from_scratch,
-        seed=settings.seed,
-    ).objective
-    model = objective.model
-    assert isinstance(model, AlbertForGeneration)
-    records = next(iter(data.dev.values()), [])
+class Answerer:
+    """An encoder with a head for each task."""
 
-    def measure() -> dict[str, float]:
-        answers = write_answers(TorchGenerator(model), task, records, _WRITING_TOKENS)
-        return task.metrics(task.judge(answers, records))
+    def __init__(
+        self,
+        source: Path,
+        config: AlbertConfig,
+        settings: FinetuneSettings,
+        assignments: Sequence[Assignment],
+    ) -> None:
+        """Open the encoder; heads start anew where their labels are others, which is said."""
+        self.heads = {name: spec for one in assignments for name, spec in one.heads.items()}
+        self.model = open_encoder(source, config, settings, self.heads)
+        self._assignments = assignments
+        self._begin_anew(source, config, settings)
+        self.rate_scales = apply_layer_decay(self.model, settings.layer_decay)
+        losses = {name: options for one in assignments for name, options in one.losses.items()}
+        self.objective = HeadLosses(self.model, losses)
+        self._engine = TorchEngine(self.model)
+        self._tasks = [one.task for one in assignments]
+        self._scores = [DevScores(one.task, one.data.dev) for one in assignments]
 
-    return Learner(objective, measure)
+    def measure(self) -> dict[str, float]:
+        """Return figures by their names; of several tasks by the task's name, and the mean."""
+        found = [scores.measure(self._engine) for scores in self._scores]
+        if len(found) == 1:
+            return found[0]
+        mains = [
+            figures[task.main_metric]
+            for task, figures in zip(self._tasks, found, strict=True)
+            if figures
+        ]
+        mean = {"mean": float(np.mean(mains))} if mains else {}
+        return mean | {
+            f"{task.name}_{name}": value
+            for task, figures in zip(self._tasks, found, strict=True)
+            for name, value in figures.items()
+        }
+
+    def measure_depths(self) -> list[float]:
+        """Return the first task's main figure after every depth."""
+        return self._scores[0].measure_depths(self._engine)
+
+    def spread(self) -> float:
+        """Return how far the answers to the first task's first texts differ."""
+        first = self._assignments[0]
+        probed = [unit[0] for unit in first.units[:_PROBED]]
+        return spread_of(self._engine, probed, first.heads)
+
+    def tune(self) -> list[Task[Any]]:
+        """Choose thresholds by records that are neither learned nor measured."""
+        for number, one in enumerate(self._assignments):
+            task = self._tasks[number]
+            if isinstance(task, Tunable) and one.data.tuning:
+                answers = answer_records(self._engine, task, one.data.tuning, SCORING_TOKENS)
+                self._tasks[number] = task.tuned(answers, one.data.tuning)
+                self._scores[number] = DevScores(self._tasks[number], one.data.dev)
+        return self._tasks
+
+    def _begin_anew(self, source: Path, config: AlbertConfig, settings: FinetuneSettings) -> None:
+        """Draw heads anew whose labels are others than those that the source has for them."""
+        for one in self._assignments:
+            if settings.from_scratch or not _labels_differ(source, one.task):
+                continue
+            for name in one.heads:
+                draw_weights(
+                    self.model.get_submodule(name), config.initializer_range, settings.seed
+                )
+            told = f"Starting anew: {', '.join(one.heads)}; {settings.model} has other labels."
+            print(told, file=sys.stderr)
+
+
+class Writer:
+    """A model that writes texts."""
+
+    def __init__(
+        self,
+        source: Path,
+        config: AlbertConfig,
+        settings: FinetuneSettings,
+        assignment: Assignment,
+        task: GenerationTask,
+    ) -> None:
+        """Open the model."""
+        smoothing = settings.label_smoothing
+        self.objective = generation_parts(
+            source,
+            config,
+            task,
+            assignment.data.train,
+            smoothing=_SMOOTHING_OF_WORDS if smoothing is None else smoothing,
+            from_scratch=settings.from_scratch,
+            seed=settings.seed,
+        ).objective
+        self.rate_scales: Mapping[str, float] = {}
+        self._task = task
+        self._records = next(iter(assignment.data.dev.values()), [])
+
+    def measure(self) -> dict[str, float]:
+        """Write a text for every record of the dev part, and compare."""
+        model = self.objective.model
+        assert isinstance(model, AlbertForGeneration)
+        answers = answer_records(TorchGenerator(model), self._task, self._records, _WRITING_TOKENS)
+        return self._task.metrics(self._task.judge(answers, self._records))
+
+    def measure_depths(self) -> list[float]:
+        """Return nothing: texts are written after the last depth alone."""
+        return []
+
+    def spread(self) -> float:
+        """Return infinity: what is written is not judged."""
+        return math.inf
+
+    def tune(self) -> list[Task[Any]]:
+        """Return the task as it is."""
+        return [self._task]
 
 
 def open_encoder(
     source: Path, config: AlbertConfig, settings: FinetuneSettings, heads: Mapping[str, HeadSpec]
 ) -> AlbertWithHeads:
-    """Open an encoder under the heads of a task, or make all of it anew when asked to.
+    """Open an encoder under the heads of its tasks, or make all of it anew when asked to.
 
-    Heads and the pooler start anew where the source has none of that shape.
+    Heads and the pooler start anew where the source has none of that shape. What does not learn is
+    frozen.
     """
     if settings.from_scratch:
         return AlbertWithHeads(config, heads=heads, seed=settings.seed)
-    parts = [*heads, *(f"exits.{name}" for name in heads)]
-    if not any(name.startswith("albert.pooler.") for name in read_weights(source)):
-        parts.append("albert.pooler")
-    model = AlbertWithHeads.from_pretrained(
-        source, heads=heads, initialize=tuple(parts), config=config, seed=settings.seed
+    adaptation = adaptation_of(settings)
+    start = starting_point(source, adaptation, config=config, keep_heads=True)
+    lacks_pooler = not any(name.startswith("albert.pooler.") for name in start.arrays)
+    model = start.model(
+        heads, initialize=("albert.pooler",) if lacks_pooler else (), seed=settings.seed
     )
     if settings.fresh_pooler and any(spec.kind in POOLED for spec in heads.values()):
         draw_weights(model.albert.pooler, config.initializer_range, settings.seed)
+    freeze(model, adaptation)
     return model
 
 

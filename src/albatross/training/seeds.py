@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from albatross.atomic import read_json, write_json, writing
+from albatross.checkpoints.base_file import is_delta, move_base
 from albatross.checkpoints.model_folder import CARD, CONFIG, RUN, TASKS, TRAINING_STATE
 from albatross.errors import ConfigError
 from albatross.report import model_card
@@ -19,7 +20,18 @@ from albatross.settings.training import FinetuneSettings
 from albatross.training.workspace import check_place
 
 # What may differ between a finished run and the settings that ask for it.
-_OPEN = ("model", "train", "dev", "data", "out", "recipe", "threads", "save_minutes", "device")
+_OPEN = (
+    "model",
+    "train",
+    "dev",
+    "data",
+    "tasks",
+    "out",
+    "recipe",
+    "threads",
+    "save_minutes",
+    "device",
+)
 
 
 def train_seeds(settings: FinetuneSettings, train: Callable[[FinetuneSettings], Path]) -> Path:
@@ -86,8 +98,8 @@ def _is_finished(settings: FinetuneSettings) -> bool:
 
 def _metric_of(folder: Path) -> str:
     """Return the figure by which the task of a folder is compared."""
-    task = next(iter(read_json(folder / TASKS).values()))
-    return str(task.get("metric", "accuracy"))
+    tasks = list(read_json(folder / TASKS).values())
+    return str(tasks[0].get("metric", "accuracy")) if len(tasks) == 1 else "mean"
 
 
 def _median(figures: Mapping[int, float]) -> int:
@@ -112,6 +124,8 @@ def _copy(folder: Path, out: Path, seeds: Mapping[str, Any]) -> None:
     run = {**read_json(folder / RUN), "seeds": dict(seeds)}
     with writing(out) as draft:
         shutil.copytree(folder, draft, dirs_exist_ok=True)
+        if is_delta(folder):
+            move_base(draft, folder, out)
         write_json(draft / RUN, run)
         card = model_card(run, read_json(folder / CONFIG))
         (draft / CARD).write_text(card, encoding="utf-8")

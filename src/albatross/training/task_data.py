@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from albatross.tasks.regression import RegressionTask
 from albatross.tasks.similarity import SimilarityTask
 from albatross.tasks.spans import SpansTask
 from albatross.tasks.tagging import TaggingTask
-from albatross.tasks.task import Task, Tokenizer
+from albatross.tasks.task import Task, Tokenizer, Tunable
 
 Record = TypeVar("Record")
 _MAKERS: Mapping[str, Callable[..., Any]] = {
@@ -60,6 +60,7 @@ class TaskData:
         task: what is learned
         train: what it is learned from
         dev: what it is measured on, by the name of the part; empty for nothing
+        tuning: what thresholds are chosen by, of a task that has any; neither learned nor measured
         held_out: how many of the records of the training file are among these
         digests: of the files, as `run.json` names them
     """
@@ -67,6 +68,7 @@ class TaskData:
     task: Task[Any]
     train: list[Any]
     dev: dict[str, list[Any]]
+    tuning: list[Any]
     held_out: int
     digests: dict[str, Any]
 
@@ -128,10 +130,15 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     if not dev and settings.hold_out:
         records, held_out = hold_out(records, settings.hold_out, by_label=kind in _WITH_CLASSES)
         dev = {"held_out": held_out} if held_out else {}
+    tuning: list[Any] = []
+    if isinstance(task, Tunable) and task.has_thresholds and settings.hold_out:
+        records, tuning = hold_out(records, settings.hold_out, by_label=False)
+    if isinstance(task, GenerationTask):
+        task = replace(task, decoder=settings.decoder, target_length=settings.target_length)
     train = limit_records(records, settings.limit, settings.seed)
     digests = {"train": data_digest(train_path), "train_records": len(train)}
     digests |= {name: data_digest(path) for name, path in dev_paths.items()}
-    return TaskData(task, train, dev, len(held_out), digests)
+    return TaskData(task, train, dev, tuning, len(held_out), digests)
 
 
 def limit_records(records: Sequence[Record], limit: int | None, seed: int) -> list[Record]:

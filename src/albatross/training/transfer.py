@@ -21,6 +21,7 @@ from albatross.errors import ConfigError
 from albatross.head_spec import HeadSpec
 from albatross.modeling.pretrained import AlbertPreTrainedModel
 from albatross.modeling.with_heads import AlbertWithHeads
+from albatross.settings.training import FinetuneSettings
 
 Adapt = Literal["full", "frozen", "lora", "adapter"]
 ADAPTERS = "albert.encoder.adapters."
@@ -86,6 +87,11 @@ class StartingPoint:
         return AlbertWithHeads.from_arrays(
             self.config, self.arrays, initialize=anew, seed=seed, heads=heads
         )
+
+
+def adaptation_of(settings: FinetuneSettings) -> Adaptation:
+    """Return how a model is fitted, as the settings say."""
+    return Adaptation(settings.adapt, settings.rank, settings.per_depth, settings.keep_pooler)
 
 
 def starting_point(

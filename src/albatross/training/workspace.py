@@ -22,6 +22,7 @@ from albatross.checkpoints.model_folder import CARD, RUN, TRAINING_STATE, write_
 from albatross.config import AlbertConfig
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.report import model_card, run_record
+from albatross.settings.few_shot import FewShotSettings
 from albatross.settings.training import FinetuneSettings, PretrainSettings
 from albatross.tasks.task import Task
 from albatross.tasks.task_file import write_tasks
@@ -38,8 +39,8 @@ from albatross.training.trainer import Hooks, Optimization, StepSource, Trainer
 # Settings that may change between the parts of a run: what they name is compared by its checksum,
 # or it does not change what is learned.
 _FREE = {
-    *("shards", "model", "from_model", "replay", "train", "dev", "data", "out", "recipe"),
-    *("threads", "save_minutes", "device", "parallel", "tensorboard", "dry_run"),
+    *("shards", "model", "from_model", "replay", "train", "dev", "data", "tasks", "out"),
+    *("recipe", "threads", "save_minutes", "device", "parallel", "tensorboard", "dry_run"),
 }
 CURVES = "curves.html"
 
@@ -62,7 +63,7 @@ class Workspace:
     """
 
     verb: str
-    settings: PretrainSettings | FinetuneSettings
+    settings: PretrainSettings | FinetuneSettings | FewShotSettings
     data: Mapping[str, Any]
     tokenizer: AnyTokenizer
     labels: Mapping[str, Any]
@@ -210,7 +211,7 @@ class Workspace:
 
 
 def optimization_of(
-    settings: PretrainSettings | FinetuneSettings, extent: Extent, **more: Any
+    settings: PretrainSettings | FinetuneSettings | FewShotSettings, extent: Extent, **more: Any
 ) -> Optimization:
     """Return how a run learns: what both verbs have settings for, and what one has beside them."""
     values: dict[str, Any] = {

@@ -1,0 +1,201 @@
+"""The tasks of a run: each with its records, its batches, and what its heads learn by.
+
+A run has one, or those of a file of `--tasks`, which share an encoder and have a head each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from albatross.config import AlbertConfig
+from albatross.data.packing import Example
+from albatross.errors import ConfigError
+from albatross.head_spec import HeadSpec
+from albatross.modeling.task_heads import LossOptions
+from albatross.settings.presets import preset_of
+from albatross.settings.tasks_file import read_tasks_file
+from albatross.settings.training import FinetuneSettings
+from albatross.tasks.generation import GenerationTask
+from albatross.tasks.labels import imbalance
+from albatross.tasks.task import Task, Tokenizer
+from albatross.training.collapse import ignorant_loss
+from albatross.training.example_batches import ExampleBatches
+from albatross.training.multi_task import with_own_heads
+from albatross.training.task_data import TaskData, kind_of, read_task_data
+from albatross.training.workspace import check_length
+
+# Labels of which the most frequent comes so much more often than the rarest are called uneven.
+_UNEVEN = 3
+_LABELS_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One task of a run.
+
+    Attributes:
+        settings: with nothing left open
+        data: the task and its records
+        heads: by the prefix of their tensors
+        units: examples that a step takes together
+        batches: of them
+        losses: how heads learn beside their labels
+    """
+
+    settings: FinetuneSettings
+    data: TaskData
+    heads: dict[str, HeadSpec]
+    units: Sequence[Sequence[Example]]
+    batches: ExampleBatches
+    losses: dict[str, LossOptions]
+
+    @property
+    def task(self) -> Task[Any]:
+        """What is learned."""
+        return self.data.task
+
+    @property
+    def steps(self) -> int:
+        """Steps of all its passes."""
+        return max(1, round(self.batches.steps_per_epoch * (self.settings.epochs or 1)))
+
+    @property
+    def ignorant_loss(self) -> float | None:
+        """The loss of a model that only knows how frequent labels are."""
+        weights = next((o.class_weights for o in self.losses.values()), None)
+        counted = None if weights is None else weights.numpy()
+        return ignorant_loss(self.heads, self.units, class_weights=counted)
+
+    def announcement(self) -> str:
+        """Say in one line what is learned, and how."""
+        settings, data = self.settings, self.data
+        parts = " and ".join(f"{len(part):,} of {name}" for name, part in data.dev.items())
+        tuned = f", thresholds tuned on {len(data.tuning):,} more" if data.tuning else ""
+        return (
+            f"Learning {self.task.name} ({self.task.kind}) from {len(data.train):,} records,"
+            f" measured on {parts or 'none'}{tuned}: rate {settings.learning_rate:g},"
+            f" {settings.epochs:g} epochs ({self.steps:,} steps) of {settings.batch_size},"
+            f" warm-up {settings.warmup:g}, dropout {settings.dropout:g}, at most"
+            f" {settings.max_length} tokens, seed {settings.seed}."
+        )
+
+    def unevenness(self) -> str:
+        """Say how uneven the labels are, with what may help; nothing where they are not."""
+        if self.task.kind != "classification":
+            return ""
+        counts = imbalance(self.data.train)
+        if len(counts) < 2 or max(counts.values()) < _UNEVEN * min(counts.values()):
+            return ""
+        told = [f"{label} {count:,}" for label, count in counts.items()]
+        shown = told if len(told) <= _LABELS_SHOWN else [*told[:3], "...", *told[-2:]]
+        return (
+            f"Labels are uneven: {', '.join(shown)}. `--metric macro_f1` counts all alike,"
+            " `--class-weights balanced` learns them alike."
+        )
+
+
+def assignments_of(
+    settings: FinetuneSettings, config: AlbertConfig, tokenizer: Tokenizer
+) -> list[Assignment]:
+    """Read the records of every task, and refuse what does not go together.
+
+    Raises:
+        ConfigError: no such task, options that it has no use for, sequences longer than the
+            model's positions, or tasks that cannot share an encoder.
+        DataError: the files are not there, or cannot be read.
+        LabelError: labels that cannot be learned, or that only the dev part has.
+    """
+    tables = [{}] if settings.tasks is None else read_tasks_file(settings.tasks)
+    each = [effective(replace(settings, tasks=None, **table), config) for table in tables]
+    for one in each:
+        check_length(one.max_length or 0, config)
+    read = [read_task_data(one, tokenizer) for one in each]
+    named = with_own_heads([data.task for data in read])
+    return [
+        _assignment(one, replace(data, task=task))
+        for one, data, task in zip(each, read, named, strict=True)
+    ]
+
+
+def effective(settings: FinetuneSettings, config: AlbertConfig) -> FinetuneSettings:
+    """Return the settings with those that were left open as the task and its preset have them."""
+    preset = asdict(preset_of(settings.task, kind_of(settings), config, settings.adapt))
+    preset["name"] = settings.name or settings.task.replace("-", "_")
+    open_ones = {k: v for k, v in preset.items() if getattr(settings, k) in (None, "")}
+    return replace(settings, **open_ones)
+
+
+def _assignment(settings: FinetuneSettings, data: TaskData) -> Assignment:
+    """Make examples of the records, and batches of these."""
+    task = data.task
+    if isinstance(task, GenerationTask) and settings.adapt != "full":
+        raise ConfigError(
+            "A model that writes learns with all its weights. Received: --adapt"
+            f" {settings.adapt}. Leave it out."
+        )
+    heads = _with_exits(task.heads) if settings.early_exit else dict(task.heads)
+    features = [task.features(record) for record in data.train]
+    units: Sequence[Sequence[Example]] = features
+    if not task.together:
+        units = [[example] for part in features for example in part]
+    contrastive = any(spec.loss == "contrastive" for spec in heads.values())
+    batches = ExampleBatches(
+        units,
+        settings.batch_size or 1,
+        settings.seed,
+        micro_tokens=None if contrastive else settings.micro_tokens,
+    )
+    return Assignment(settings, data, heads, units, batches, _losses(settings, heads, task, units))
+
+
+def _with_exits(heads: Any) -> dict[str, HeadSpec]:
+    """Return heads that answer after every depth.
+
+    Raises:
+        ConfigError: a kind of head that has no exits.
+    """
+    for spec in heads.values():
+        if spec.kind != "sequence":
+            raise ConfigError(
+                "`--early-exit` is for tasks that answer for a whole sequence. Received: a head of"
+                f" the kind {spec.kind}. Leave it out."
+            )
+    return {
+        name: replace(spec, options={**spec.options, "exits": True}) for name, spec in heads.items()
+    }
+
+
+def _losses(
+    settings: FinetuneSettings,
+    heads: dict[str, HeadSpec],
+    task: Task[Any],
+    units: Sequence[Sequence[Example]],
+) -> dict[str, LossOptions]:
+    """Return how classes are weighed.
+
+    Raises:
+        ConfigError: a task without classes.
+    """
+    if settings.label_smoothing is not None and not isinstance(task, GenerationTask):
+        raise ConfigError(
+            "`--label-smoothing` is for generation; it brought classification nothing. Received: a"
+            f" task of the kind {task.kind}. Leave it out."
+        )
+    if settings.class_weights == "none":
+        return {}
+    classes = [n for n, s in heads.items() if (s.kind, s.loss) == ("sequence", "cross_entropy")]
+    if len(classes) != 1:
+        raise ConfigError(
+            "`--class-weights` are for classification. Received: a task of the kind"
+            f" {task.kind}. Leave them out."
+        )
+    (name,) = classes
+    labels = np.array([unit[0].labels[name] for unit in units], dtype=np.int64)
+    counts = np.bincount(labels, minlength=heads[name].size)
+    balanced = len(labels) / (len(counts) * np.maximum(counts, 1))
+    return {name: LossOptions(torch.from_numpy(balanced.astype(np.float32)))}
