@@ -121,12 +121,10 @@ def test_several_labels_at_once_have_the_mean_of_their_entropies():
     assert ignorant_loss({"h": spec}, units("h", labels)) == pytest.approx(math.log(2) / 2)
 
 
-def test_weights_make_classes_alike_and_smoothing_adds_to_it():
+def test_weights_make_classes_alike():
     heads, made = {"h": HeadSpec("sequence", 2)}, units("h", [0, 0, 0, 1])
     balanced = ignorant_loss(heads, made, class_weights=np.array([2 / 3, 2.0]))
     assert balanced == pytest.approx(math.log(2))
-    smooth = ignorant_loss(heads, made, label_smoothing=0.2)
-    assert smooth == pytest.approx(-0.7 * math.log(0.7) - 0.3 * math.log(0.3))
 
 
 # === Runs ===
@@ -160,8 +158,8 @@ def test_a_restart_that_is_stopped_goes_on_as_it_was(run, healed, monkeypatch):
 
 
 def test_healthy_runs_are_never_stopped(tmp_path):
-    steps = [small_run(tmp_path / f"{seed}.jsonl", seed) for seed in range(20)]
-    assert steps == [90] * 20
+    steps = [small_run(tmp_path / f"{seed}.jsonl", seed) for seed in range(6)]
+    assert steps == [90] * 6
 
 
 def small_run(path, seed):

@@ -123,13 +123,16 @@ def tasks(pretrained):
 
 
 def test_each_of_several_tasks_has_a_head_of_its_own(tasks):
-    assert [task.head for task in with_own_heads(tasks)] == ["heads.review", "heads.first"]
+    assert [list(task.heads) for task in with_own_heads(tasks)] == [
+        ["heads.review"],
+        ["heads.first"],
+    ]
     sizes = {name: spec.size for name, spec in heads_of(with_own_heads(tasks)).items()}
     assert sizes == {"heads.review": 2, "heads.first": 3}
 
 
 def test_one_task_alone_keeps_the_name_that_others_know(tasks):
-    assert with_own_heads(tasks[:1])[0].head == "classifier"
+    assert list(with_own_heads(tasks[:1])[0].heads) == ["classifier"]
 
 
 def test_tasks_of_one_name_are_refused(tasks):
@@ -137,14 +140,16 @@ def test_tasks_of_one_name_are_refused(tasks):
         with_own_heads([tasks[0], tasks[0]])
 
 
-def test_figures_stand_by_the_name_of_their_task(tasks):
+def test_figures_stand_by_the_name_of_their_task(tasks, pretrained):
+    engine = TorchEngine(starting_point(pretrained, Adaptation()).model(heads_of(tasks)))
+
     def score(engine, task, records):
         return {"accuracy": len(records) / 4, "records": len(records)}
 
-    found = score_tasks(None, tasks, {"review": [1, 2], "first": [1]}, score)
+    found = score_tasks(engine, tasks, {"review": [1, 2], "first": [1]}, score)
     assert found["mean"] == pytest.approx((0.5 + 0.25) / 2)
     assert (found["review.accuracy"], found["first.records"]) == (0.5, 1)
-    assert score_tasks(None, tasks, {}, score) == {}
+    assert score_tasks(engine, tasks, {}, score) == {}
 
 
 # === Learning ===
@@ -181,14 +186,16 @@ def test_both_tasks_learn_and_the_folder_answers_both(tasks, reviews, pretrained
     assert {len(names) for names in losses} == {1}
     assert set.union(*losses) == {"heads.review_loss", "heads.first_loss"}
     trainer.run()
-    figures = score_tasks(
-        TorchEngine(model), own, records, lambda *given: score_records(*given, 1_024)
-    )
+
+    def score(engine, task, given):
+        return score_records(engine, task, given, 1_024)
+
+    figures = score_tasks(TorchEngine(model), own, records, score)
     assert figures["mean"] == 1.0
     out = tmp_path / "both"
     with writing(out) as folder:
         write_model(folder, model.config, model.to_arrays(), {"verb": "finetune"})
-        own[0].inputs.tokenizer.save(folder)
+        open_tokenizer(pretrained, model.config).save(folder)
         write_tasks(folder, own)
     answer = load(out, task="first")(few[0][0])
     assert answer.label == bucket(few[0][0])
