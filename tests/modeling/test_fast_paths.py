@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from albatross.data.packing import Example, pack
 from albatross.modeling.attention import AlbertAttention, attend, takes_any_length
 from albatross.modeling.model import AlbertModel
-from albatross.modeling.packed import PackedInputs, PackedLayout, WantedRows
+from albatross.modeling.packed import PackedInputs, PackedLayout, WantedRows, like_lengths
 
 MODES: dict[str, dict[str, Any]] = {
     "all": {},
@@ -220,3 +220,41 @@ def test_the_kernel_equals_the_block_on_a_card():
     for one, other in zip((query, key, value), plain, strict=True):
         assert one.grad is not None
         torch.testing.assert_close(one.grad.float(), other.grad, atol=1e-1, rtol=5e-2)
+
+
+# === Neighbours of like length ===
+
+
+def of_lengths(lengths):
+    rng = np.random.default_rng(0)
+    return pack([Example(rng.integers(5, 60, n), np.zeros(n, np.int64)) for n in lengths])
+
+
+SORTED = [*[3] * 80, *[11] * 18, 12, 12]
+
+
+@modes
+@pytest.mark.parametrize("asked", [None, np.empty(0, np.int64), np.array([3, 200, 300])])
+def test_parts_of_like_length_equal_one_block(model, monkeypatch, asked):
+    batch = of_lengths(SORTED)
+    inputs = PackedInputs.from_batch(batch, wanted=asked)
+    assert len(inputs.layout.parts) == 2
+    parted = rows_and_gradients(model, lambda: model.encode(inputs))
+    monkeypatch.setattr("albatross.modeling.packed.like_lengths", lambda *given: [])
+    whole = PackedInputs.from_batch(batch, wanted=asked)
+    assert not whole.layout.parts
+    assert_equal(parted, rows_and_gradients(model, lambda: model.encode(whole)))
+
+
+def test_parts_hold_every_sequence_once_in_order():
+    ranges = like_lengths(of_lengths(SORTED).cu_seqlens, "cpu")
+    assert [number for start, end in ranges for number in range(start, end)] == [*range(100)]
+
+
+@pytest.mark.parametrize("lengths", [[9] * 60, [30, 6] * 30, [6, 30], [200, 201, 202]])
+def test_no_parts_where_they_save_little(lengths):
+    assert like_lengths(of_lengths(lengths).cu_seqlens, "cpu") == []
+
+
+def test_a_card_is_given_no_parts():
+    assert like_lengths(of_lengths(SORTED).cu_seqlens, "cuda") == []

@@ -16,7 +16,7 @@ from albatross.config import AlbertConfig
 from albatross.data.packing import IntArray, PackedBatch
 from albatross.engine.engine import Outputs
 from albatross.head_spec import HeadSpec
-from albatross.modeling.packed import PackedInputs, PackedLayout
+from albatross.modeling.packed import PackedInputs, PackedLayout, like_lengths
 from albatross.modeling.with_heads import AlbertWithHeads
 
 
@@ -80,7 +80,9 @@ class TorchEngine:
     def _layout(self, cu_seqlens: IntArray) -> PackedLayout:
         """Return the layout of a batch, made once for all its depths."""
         if self._layout_of is None or not np.array_equal(self._layout_of[0], cu_seqlens):
-            layout = PackedLayout.from_cu_seqlens(cu_seqlens, self.model.device)
+            device = self.model.device
+            ranges = like_lengths(cu_seqlens, device)
+            layout = PackedLayout.from_cu_seqlens(cu_seqlens, device, ranges)
             self._layout_of = (cu_seqlens.copy(), layout)
         return self._layout_of[1]
 

@@ -158,6 +158,14 @@ def attend(
     """
     if dropout == 0 and takes_any_length(query, num_heads):
         return _attend_packed(query, key, value, of_query, of_key, num_heads)
+    if of_key.parts:
+        parts = zip(of_query.parts, of_key.parts, strict=True)
+        return torch.cat(
+            [
+                attend(query[a], key[b], value[b], part_a, part_b, num_heads, dropout)
+                for (a, part_a), (b, part_b) in parts
+            ]
+        )
     attended = functional.scaled_dot_product_attention(
         _to_heads(query, of_query, num_heads),
         _to_heads(key, of_key, num_heads),

@@ -7,7 +7,9 @@ attention.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,10 @@ from torch import Tensor
 
 from albatross.data.packing import IntArray, PackedBatch, padded_indices
 from albatross.errors import DataError
+
+# A block of its own must have so many tokens, for its own calls cost time, too; it ends where it
+# would have so many cells a token; and all blocks together must cost at most such a share of one.
+_LEAST_TOKENS, _MOST_CELLS, _LEAST_SAVING = 192, 1.2, 0.75
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class PackedLayout:
         key_mask: (sequences, 1, 1, max_seqlen), True where a cell holds a token; None likewise
         cu_seqlens: (sequences + 1,) in 32 bits, as the variable-length kernels of CUDA read it;
             sequence s is the rows from cu_seqlens[s] to cu_seqlens[s + 1]
+        parts: neighbours of like length, that attend in blocks of their own, with their rows; none
+            where one block has few pads or the device takes sequences of any length
     """
 
     first: Tensor
@@ -40,10 +48,22 @@ class PackedLayout:
     block_to_rows: Tensor | None
     key_mask: Tensor | None
     cu_seqlens: Tensor
+    parts: tuple[tuple[slice, PackedLayout], ...] = ()
 
     @classmethod
-    def from_cu_seqlens(cls, cu_seqlens: IntArray, device: torch.device | str) -> PackedLayout:
-        """Build the layout of packed sequences."""
+    def from_cu_seqlens(
+        cls,
+        cu_seqlens: IntArray,
+        device: torch.device | str,
+        ranges: Sequence[tuple[int, int]] = (),
+    ) -> PackedLayout:
+        """Build the layout of packed sequences.
+
+        Args:
+            cu_seqlens: (sequences + 1,)
+            device: where it is used.
+            ranges: first and end of the sequences that attend together; see `like_lengths`.
+        """
         lengths = np.diff(cu_seqlens)
         max_seqlen = int(lengths.max())
         block_to_rows = key_mask = None
@@ -55,7 +75,14 @@ class PackedLayout:
             key_mask = _moved(mask.reshape(len(lengths), 1, 1, max_seqlen), device)
         first = _moved(cu_seqlens[:-1].copy(), device)
         bounds = _moved(cu_seqlens.astype(np.int32), device)
-        return cls(first, len(lengths), max_seqlen, block_to_rows, key_mask, bounds)
+        parts = tuple(
+            (
+                slice(int(cu_seqlens[start]), int(cu_seqlens[end])),
+                cls.from_cu_seqlens(cu_seqlens[start : end + 1] - cu_seqlens[start], device),
+            )
+            for start, end in ranges
+        )
+        return cls(first, len(lengths), max_seqlen, block_to_rows, key_mask, bounds, parts)
 
     def to_block(self, rows: Tensor) -> Tensor:
         """Lay rows `(total_tokens, width)` into `(sequences, max_seqlen, width)`, zeros at pads."""
@@ -94,7 +121,7 @@ class WantedRows:
         wanted = np.union1d(cu_seqlens[:-1], rows)
         bounds = np.searchsorted(wanted, cu_seqlens)
         asked = np.searchsorted(wanted, rows)
-        layout = PackedLayout.from_cu_seqlens(bounds, device)
+        layout = PackedLayout.from_cu_seqlens(bounds, device, like_lengths(cu_seqlens, device))
         return cls(_moved(wanted, device), _moved(asked, device), layout)
 
 
@@ -131,7 +158,9 @@ class PackedInputs:
             _moved(batch.input_ids, device),
             _moved(batch.token_type_ids, device),
             _moved(batch.position_ids, device),
-            PackedLayout.from_cu_seqlens(batch.cu_seqlens, device),
+            PackedLayout.from_cu_seqlens(
+                batch.cu_seqlens, device, like_lengths(batch.cu_seqlens, device)
+            ),
             None,
             None if wanted is None else WantedRows.from_rows(wanted, batch.cu_seqlens, device),
         )
@@ -219,6 +248,36 @@ class PaddedInputs:
         rows = torch.take_along_dim(block, place[:, None, :, None], dim=2)
         cells = torch.take_along_dim(rows, place[:, None, None, :], dim=3)
         return cells * shown[:, None, :, None] * shown[:, None, None, :]
+
+
+def like_lengths(cu_seqlens: IntArray, device: torch.device | str) -> list[tuple[int, int]]:
+    """Part sequences into neighbours of like length; no parts where that saves little.
+
+    A block has as many columns as its longest sequence, and attention costs their square. Only of
+    sequences in order of their lengths neighbours are alike.
+
+    Returns:
+        The first and the end of each part.
+
+    >>> like_lengths(np.cumsum([0] + [10] * 40 + [100] * 10), "cpu")
+    [(0, 40), (40, 50)]
+    """
+    lengths = np.diff(cu_seqlens)
+    steps = np.diff(lengths)
+    if torch.device(device).type != "cpu" or not ((steps >= 0).all() or (steps <= 0).all()):
+        return []
+    bounds, tokens, cells = [0], 0, 0
+    for at, length in enumerate(lengths.tolist()):
+        longest = max(length, int(lengths[bounds[-1]]))
+        cells = (at + 1 - bounds[-1]) * longest
+        if tokens >= _LEAST_TOKENS and cells > _MOST_CELLS * (tokens + length):
+            bounds.append(at)
+            tokens = 0
+        tokens += length
+    ranges = list(pairwise([*bounds, len(lengths)]))
+    parted = sum((end - start) * int(lengths[start:end].max()) ** 2 for start, end in ranges)
+    whole = len(lengths) * int(lengths.max()) ** 2
+    return ranges if parted < _LEAST_SAVING * whole else []
 
 
 def _moved(array: NDArray[Any], device: torch.device | str) -> Tensor:

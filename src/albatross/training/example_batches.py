@@ -59,7 +59,9 @@ class ExampleBatches:
         chosen = self._order_of[1][index : index + self._size]
         following = index + len(chosen)
         after = (epoch, following) if following < len(self._units) else (epoch + 1, 0)
-        batches = self._packed([self._units[i] for i in chosen])
+        # Neighbours of like length attend with few pads; see `modeling/packed.py`.
+        units = sorted((self._units[i] for i in chosen), key=_length_of)
+        batches = self._packed(units)
         tokens = sum(_tokens_of(batch) for batch in batches)
         return StepBatch(batches, after, tokens, sum(batch.num_sequences for batch in batches))
 
@@ -81,6 +83,11 @@ class ExampleBatches:
             )
             for part in parts
         ]
+
+
+def _length_of(unit: Sequence[Example]) -> int:
+    """Return the tokens of a unit's longest example."""
+    return max(len(example.input_ids) for example in unit)
 
 
 def _tokens_of(given: Example | PackedBatch) -> int:
