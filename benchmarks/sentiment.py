@@ -18,10 +18,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from albatross.data.records import TextRecord, read_text_records
-from albatross.evaluation import score_records
-from albatross.metrics import wilson_interval
+from albatross.evaluation.evaluate import score_records
+from albatross.metrics.intervals import wilson_interval
 from albatross.pipelines.pipeline import load
-from albatross.training.finetune import limit_records
+from albatross.training.task_data import limit_records
 
 
 def main() -> None:

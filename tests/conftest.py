@@ -158,6 +158,7 @@ def delta_of(tmp_path):
         task = ClassificationTask.from_records(name, records, tokenizer, options)
         model = start.model(task.heads, seed=len(name))
         freeze(model, adaptation)
+        assert start.base is not None
         generator = torch.Generator().manual_seed(len(name))
         with torch.no_grad():
             for p in filter(lambda p: p.requires_grad, model.parameters()):

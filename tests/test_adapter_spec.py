@@ -1,12 +1,14 @@
 """What an adapter may be, and what `config.json` says of it."""
 
+from typing import Any
+
 import pytest
 
 from albatross.adapter_spec import ADAPTED_PARTS, AdapterSpec
 from albatross.config import AlbertConfig
 from albatross.errors import ConfigError
 
-SIZES = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+SIZES: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
 
 
 def test_each_kind_has_its_usual_parts():

@@ -254,7 +254,10 @@ def _run(words: Sequence[str]) -> int:
     following = getattr(result, "following", VERBS[verb].following)
     if following and not getattr(settings, "dry_run", False):
         out = shlex.quote(str(getattr(settings, "out", "")))
-        print(f"Next: {following.replace('{out}', out)}", file=sys.stderr)
+        told = following.replace("{out}", out)
+        if getattr(settings, "dev", None) is not None:
+            told = told.replace("dev.tsv", shlex.quote(str(settings.dev)))
+        print(f"Next: {told}", file=sys.stderr)
     return 0
 
 

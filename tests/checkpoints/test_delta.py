@@ -8,6 +8,7 @@ import pytest
 
 from albatross.checkpoints.base_file import BASE, find_base, is_delta
 from albatross.checkpoints.delta import changed_arrays, root_of, vocabulary_folder
+from albatross.checkpoints.huggingface import Arrays
 from albatross.checkpoints.model_folder import read_own_weights, read_weights
 from albatross.errors import FolderError
 from albatross.pipelines.pipeline import load
@@ -51,11 +52,12 @@ def test_both_together_are_the_whole_model(delta_of, pretrained):
     encoder = {name for name in below if name.startswith("albert.")}
     assert set(whole) == encoder | set(own)
     for name, array in whole.items():
-        assert np.array_equal(array, own.get(name, below.get(name)))
+        assert np.array_equal(array, own[name] if name in own else below[name])
 
 
 def test_only_changed_tensors_of_the_encoder_and_all_others_are_kept():
-    below = {"albert.a": np.zeros(2), "albert.b": np.zeros(2), "classifier.weight": np.zeros(2)}
+    names = ("albert.a", "albert.b", "classifier.weight")
+    below: Arrays = {name: np.zeros(2) for name in names}
     changed = below | {"albert.b": np.ones(2), "albert.c": np.zeros(2)}
     assert set(changed_arrays(changed, below)) == {"albert.b", "albert.c", "classifier.weight"}
 

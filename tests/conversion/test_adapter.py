@@ -73,7 +73,7 @@ def test_the_merged_weight_is_the_sum():
     layer = "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight"
     up, down = (arrays[f"albert.encoder.adapters.0.ffn.lora_{m}.weight"] for m in "BA")
     expected = arrays[layer].astype(np.float64) + 0.5 * up.astype(np.float64) @ down
-    merged = merge_adapter(CONFIG, arrays).arrays[layer]
+    merged = merge_adapter(CONFIG, arrays).arrays[layer].astype(np.float64)
     np.testing.assert_allclose(merged, expected, atol=1e-6, rtol=0)
 
 

@@ -109,7 +109,7 @@ def test_pieces_that_both_know_keep_their_rows(pretrained, swapped):
     for name in (WORD_EMBEDDINGS, "predictions.bias"):
         old, new = read_weights(pretrained)[name], read_weights(swapped)[name]
         assert old.shape == new.shape
-        same = np.isclose(old, new, atol=1e-6).reshape(len(old), -1).all(1)
+        same = np.all(np.isclose(old, new, atol=1e-6).reshape(len(old), -1), axis=1)
         assert same.mean() > 0.9  # others stand for bytes or marks, which no text of theirs gives
         assert same[:5].all()
 

@@ -60,6 +60,7 @@ def test_a_given_column_must_be_there_unless_it_holds_labels():
 def test_a_lacking_column_names_those_that_there_are_and_the_remedy():
     message = complaint({}, "a", "", *(f"c{n}" for n in range(30)))
     assert "text or sentence or review" in message
+    assert " or the like" not in message
     assert "the columns a, (one without a name), c0" in message
     assert "and 12 more" in message
     assert "text=1" in message

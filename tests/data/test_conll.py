@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqeval.metrics.sequence_labeling import get_entities  # type: ignore[import-untyped]
+from seqeval.metrics.sequence_labeling import get_entities
 
 from albatross.data.conll import to_bio
 from albatross.data.formats import read_records

@@ -213,3 +213,9 @@ def test_a_folder_and_a_missing_file_are_told_apart(tmp_path):
     (tmp_path / "a.tsv").mkdir()
     assert "a folder" in complaint(tmp_path / "a.tsv")
     assert "no such file" in complaint(tmp_path / "b.tsv")
+
+
+def test_of_many_usual_names_the_first_are_told(tmp_path):
+    path = write(tmp_path / "a.tsv", "number\tname\n1\tAnn\n")
+    with pytest.raises(DataError, match=r"column text or sentence or sentence1 or text1 or the"):
+        read_text_records(path)

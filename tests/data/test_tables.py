@@ -86,3 +86,9 @@ def test_a_json_file_that_is_none_is_named(write, content):
 def test_a_missing_json_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"b\.json': no such file"):
         read_json_file(tmp_path / "b.json")
+
+
+def test_a_broken_line_is_named_with_its_number_and_character(write):
+    path = write("a.jsonl", '{"text": "a"}\n{"text": \n')
+    with pytest.raises(DataError, match=r"line 2 of '.*a\.jsonl': Expecting value at character"):
+        list(read_rows(path))

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -41,6 +42,17 @@ def test_exported_folders_are_opened_with_onnx_and_others_with_torch(finetuned, 
     assert isinstance(open_model(exported).engine, OnnxEngine)
     assert isinstance(open_model(exported, engine="torch").engine, TorchEngine)
     assert isinstance(open_model(finetuned).engine, TorchEngine)
+
+
+def test_exits_that_stand_beside_a_head_are_opened(finetuned, copy_of):
+    folder = copy_of(finetuned)
+    weights = dict(read_weights(folder))
+    for depth, name in product(range(3), ("weight", "bias")):
+        weights[f"exits.classifier.{depth}.{name}"] = weights[f"classifier.{name}"]
+    write_weights(folder, weights)
+    (folder / "run.json").unlink()
+    assert open_model(folder).engine.model.exit_names == ("classifier",)
+    assert open_model(finetuned).engine.model.exit_names == ()
 
 
 def test_onnx_needs_an_exported_folder(finetuned):
@@ -188,7 +200,7 @@ def test_a_task_asks_for_no_more_than_the_model_has_positions_for(exported, copy
     folder = copy_of(exported)
     task = {"kind": "classification", "labels": ["a", "b"], "values": ["a", "b"]}
     change_json(folder / "task.json", reviews={**task, "max_length": 9_999, "head": "classifier"})
-    assert open_model(folder).task.inputs.max_length == 512
+    assert open_model(folder).task.to_dict()["max_length"] == 512
 
 
 # === Graphs ===

@@ -155,3 +155,19 @@ def test_a_bar_reaches_from_zero_to_its_figure(part, low, high, bar):
     )
     assert found
     assert tuple(map(float, found.groups())) == bar
+
+
+# === What is said once ===
+
+
+def test_figures_of_labels_stand_in_their_table_alone():
+    metrics = {"accuracy": 0.75, "f1_label 0": 0.111, "f1_other": 0.222}
+    text = parsed(report_page(report_of(metrics=metrics))).text
+    assert "f1 other" in text
+    assert "f1 label 0" not in text
+
+
+@pytest.mark.parametrize(("task", "about"), [("multi_label", "multi-label"), ("a", "a, tagging")])
+def test_a_task_that_is_called_by_its_kind_is_named_once(task, about):
+    kind = about.split(", ")[-1]
+    assert f"{about}, 7 records" in parsed(report_page(report_of(task=task, kind=kind))).text

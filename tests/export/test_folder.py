@@ -125,6 +125,7 @@ def test_without_onnx_the_error_says_how_to_install_it(finetuned, tmp_path, monk
 
 def test_without_torch_an_export_is_written_all_the_same(finetuned, tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "albatross.engine.torch_engine", raising=False)
+    monkeypatch.delattr("albatross.engine.torch_engine", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     out = export(ExportSettings(finetuned, tmp_path / "out"))
     assert load(out)("Not a stale line.").label in ("negative", "positive")

@@ -21,13 +21,14 @@ from albatross.data.packing import Example, pack
 from albatross.errors import ConfigError
 from albatross.head_spec import HeadSpec
 from albatross.modeling.attention import AlbertAttention
-from albatross.modeling.model import AlbertForPreTraining, AlbertModel, AlbertWithHeads
+from albatross.modeling.model import AlbertForPreTraining, AlbertModel
 from albatross.modeling.packed import PackedInputs
 from albatross.modeling.task_models import (
     AlbertForBeamQuestionAnswering,
     AlbertForQuestionAnswering,
     AlbertForTokenClassification,
 )
+from albatross.modeling.with_heads import AlbertWithHeads
 
 # Counted by their authors: encoder and pooler, without the pre-training heads.
 PUBLISHED = {

@@ -20,9 +20,9 @@ from albatross.modeling.model import (
     AlbertForMaskedLM,
     AlbertForPreTraining,
     AlbertModel,
-    AlbertWithHeads,
 )
 from albatross.modeling.task_models import AlbertForSequenceClassification
+from albatross.modeling.with_heads import AlbertWithHeads
 
 CONFIG = AlbertConfig(
     vocab_size=10,

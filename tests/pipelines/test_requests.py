@@ -1,6 +1,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from tests.tasks.check_task import TOKENIZER
@@ -34,7 +35,7 @@ def standard_input(monkeypatch):
 
 
 def asked(task, *texts, **options):
-    return list(records_of(task, PredictSettings("model", texts, **options)))
+    return list(records_of(task, PredictSettings(Path("model"), texts, **options)))
 
 
 # === What is asked ===
@@ -78,7 +79,7 @@ def test_any_other_file_is_lines_of_text(tmp_path):
 )
 def test_settings_that_contradict_are_refused(texts, options, message):
     with pytest.raises(ConfigError, match=message):
-        PredictSettings("model", texts, **options)
+        PredictSettings(Path("model"), texts, **options)
 
 
 def test_standard_input_is_read_line_by_line(standard_input):

@@ -5,6 +5,7 @@ import pytest
 
 from albatross.tasks.answers import (
     Answer,
+    AnyAnswer,
     ChoiceAnswer,
     EmbeddingAnswer,
     EntitiesAnswer,
@@ -18,7 +19,7 @@ from albatross.tasks.answers import (
 )
 
 GULL = SpanCandidate("a gull", 4, 10, 2 / 3)
-ANSWERS = {
+ANSWERS: dict[str, tuple[AnyAnswer, str]] = {
     "label": (Answer("good", 2 / 3, {"bad": 1 / 3, "good": 2 / 3}), "good         0.667"),
     "labels": (LabelsAnswer(("sea", "sky"), {"sea": 0.9, "sky": 0.8}), "sea, sky"),
     "no labels": (LabelsAnswer((), {"sea": 0.1}), "-"),

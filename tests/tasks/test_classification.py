@@ -92,6 +92,12 @@ def test_one_label_is_none_to_learn(labels, received):
         task_of(labelled(*labels))
 
 
+def test_one_label_is_told_with_the_place_where_the_records_begin():
+    records = [TextRecord("a", None, "x", place=f"line {n} of 'a.tsv'") for n in (2, 3)]
+    with pytest.raises(LabelError, match=r"Received: x from line 2 of 'a\.tsv' on\."):
+        task_of(records)
+
+
 def test_a_training_record_without_a_label_is_named():
     records = [*labelled("0", "1"), TextRecord("The gull flew.")]
     with pytest.raises(LabelError, match=r"1 of 3 without, the first of them 'The gull flew\.'"):

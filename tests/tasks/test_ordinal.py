@@ -51,6 +51,7 @@ def test_shares_add_up_to_one_and_none_is_negative(logits):
     shares = list(answer.probabilities.values())
     assert sum(shares) == pytest.approx(1)
     assert min(shares) >= 0
+    assert not np.signbit(shares).any(), "a share of nothing has no sign"
     assert answer.score == max(shares) == answer.probabilities[answer.label]
 
 

@@ -4,7 +4,7 @@ from tests.tasks.check_task import TOKENIZER, answer_of, check_task, learned
 
 from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, LabelError
-from albatross.tasks.answers import EmbeddingAnswer
+from albatross.tasks.answers import EmbeddingAnswer, SimilarityAnswer
 from albatross.tasks.options import TaskOptions
 from albatross.tasks.similarity import SimilarityTask
 from albatross.tasks.task import score
@@ -58,7 +58,9 @@ def test_an_answer_is_on_the_scale_of_the_labels():
     task = task_of()
     examples = task.features(RECORDS[0])
     vectors = np.array([[1.0, 0.0], [0.6, 0.8]])
-    assert task.answer({task.head: vectors}, RECORDS[0], examples).score == pytest.approx(3.0)
+    answer = task.answer({task.head: vectors}, RECORDS[0], examples)
+    assert isinstance(answer, SimilarityAnswer)
+    assert answer.score == pytest.approx(3.0)
 
 
 def test_windows_of_a_text_speak_with_their_mean():
@@ -69,7 +71,9 @@ def test_windows_of_a_text_speak_with_their_mean():
     )
     if len(examples) % 2 == 0:
         vectors[-1] = [1.0, 0.0]
-    assert task.answer({task.head: vectors}, RECORDS[3], examples).score == pytest.approx(5.0)
+    answer = task.answer({task.head: vectors}, RECORDS[3], examples)
+    assert isinstance(answer, SimilarityAnswer)
+    assert answer.score == pytest.approx(5.0)
 
 
 def test_one_text_has_a_vector_of_unit_length():

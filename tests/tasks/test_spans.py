@@ -167,13 +167,10 @@ def sure_of(task, record, wanted, *, null=-50.0):
 def test_an_answer_is_cut_from_the_original_context(record, max_length):
     task = task_of(max_length=max_length, stride=8)
     wanted = record.answers[0].text
-    answer = task.answer(*_reordered(*sure_of(task, record, wanted), record))
+    outputs, examples = sure_of(task, record, wanted)
+    answer = task.answer(outputs, record, examples)
     assert (answer.text, record.context[answer.start : answer.end]) == (wanted, wanted)
     assert answer.score > 0.99
-
-
-def _reordered(outputs, examples, record):
-    return outputs, record, examples
 
 
 def test_every_candidate_is_a_piece_of_the_context():
@@ -275,7 +272,7 @@ def test_questions_with_and_without_an_answer_have_figures_of_their_own():
     records = [ANSWERED[0], ANSWERED[0], NONE[0]]
     answers = [says("gull", -1.0), says("a tern", -1.0), says("It", 1.0)]
     figures = score(task_of(), answers, records)
-    assert (figures["exact"], figures["has_answer_exact"]) == (pytest.approx(2 / 3), 0.5)
+    assert (figures["exact"], figures["has_answer_exact"]) == pytest.approx((2 / 3, 0.5))
     assert (figures["no_answer_exact"], figures["records"]) == (1.0, 3)
 
 

@@ -24,6 +24,7 @@ def test_a_classifier_of_transformers_is_a_task(tmp_path):
         "id2label": {"10": "k", "2": "c", "0": "a"},
     }
     (task,) = read_tasks(tmp_path, extra, TOKENIZER, 512).values()
+    assert isinstance(task, ClassificationTask)
     assert task.labels == ("a", "c", "k")
     assert (task.head, task.inputs.max_length) == ("classifier", 512)
 
@@ -75,14 +76,14 @@ def test_the_file_is_json_for_people_to_read(tmp_path):
 def test_what_transformers_fine_tuned_is_a_task(tmp_path, architecture, extra, kind):
     found = read_tasks(tmp_path, {"architectures": [architecture], **extra}, TOKENIZER, 128)
     (task,) = found.values()
-    assert (task.kind, task.inputs.max_length) == (kind, 128)
+    assert (task.kind, task.to_dict()["max_length"]) == (kind, 128)
     assert list(found) == [task.name]
 
 
 def test_a_task_reads_no_more_tokens_than_there_are_positions(tmp_path):
     write_tasks(tmp_path, [MOOD])
     (task,) = read_tasks(tmp_path, {}, TOKENIZER, 20).values()
-    assert task.inputs.max_length == 20
+    assert task.to_dict()["max_length"] == 20
 
 
 def test_every_kind_is_in_the_table_under_its_name():

@@ -220,7 +220,7 @@ def test_settings_left_open_come_from_the_task_and_are_kept(short, capsys):
     kept = read(short.out / "run.json")["settings"]
     assert (kept["learning_rate"], kept["warmup"], kept["dropout"]) == (5e-4, 0.1, 0.0)
     told = capsys.readouterr().err
-    assert "rate 0.0005, 0.1 epochs (1 steps) of 16" in told
+    assert "rate 0.0005, 0.1 epochs (1 step) of 16" in told
     assert "from 29 records, measured on 3 of held_out" in told
 
 

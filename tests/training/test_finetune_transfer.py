@@ -150,7 +150,11 @@ def test_uneven_labels_are_told_with_what_helps(short, tmp_path, reviews, capsys
     rows = [f"{text}\t{label}\n" for text, label in reviews[13:]]
     path.write_text("sentence\tlabel\n" + "".join(rows), encoding="utf-8")
     finetune(replace(short, train=path, dev=path))
-    assert "Labels are uneven: positive 16, negative 3." in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Labels are uneven: positive 16, negative 3. `--metric macro_f1` counts" in told
+    helped = replace(short, train=path, dev=path, metric="macro_f1", class_weights="balanced")
+    finetune(replace(helped, out=tmp_path / "helped"))
+    assert "Labels are uneven: positive 16, negative 3.\n" in capsys.readouterr().err
 
 
 def test_smoothing_is_refused_where_words_are_not_written(short):

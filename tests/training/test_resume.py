@@ -22,9 +22,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 
 @pytest.fixture(scope="module")
 def start():
-    """Starts a function in a process that has torch already."""
+    """Starts a function in a process that has torch already, with all that optimizers import."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["albatross.training.pretrain"])
+    context.set_forkserver_preload(["albatross.training.pretrain", "torch._dynamo"])
 
     def begin(function, *arguments):
         process = context.Process(target=function, args=arguments)
@@ -62,8 +62,26 @@ def training_lines(folder):
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines if "loss" in line]
 
 
-def test_kills_at_random_moments_change_no_bit(saving, start, tmp_path):
-    whole = pretrain(replace(saving, out=tmp_path / "whole", save_minutes=10.0))
+@pytest.fixture(scope="module")
+def whole_runs():
+    """Finished runs of `saving`, by their number of steps."""
+    return {}
+
+
+@pytest.fixture
+def whole(saving, whole_runs, tmp_path_factory):
+    """Trains for so many steps without a stop, once."""
+
+    def run(steps):
+        if steps not in whole_runs:
+            out = tmp_path_factory.mktemp("whole") / "out"
+            whole_runs[steps] = pretrain(replace(saving, out=out, steps=steps, save_minutes=10.0))
+        return whole_runs[steps]
+
+    return run
+
+
+def test_kills_at_random_moments_change_no_bit(saving, start, whole):
     rng, kills = random.Random(os.getpid()), 0
     while True:
         process = start(pretrain, saving)
@@ -75,8 +93,8 @@ def test_kills_at_random_moments_change_no_bit(saving, start, tmp_path):
         kills += 1
     assert process.exitcode == 0
     assert kills >= 2
-    assert weights(saving.out) == weights(whole)
-    assert training_lines(saving.out) == training_lines(whole)
+    assert weights(saving.out) == weights(whole(12))
+    assert training_lines(saving.out) == training_lines(whole(12))
 
 
 def run_killed_at_rename(settings, number):
@@ -96,14 +114,13 @@ def run_killed_at_rename(settings, number):
 
 
 @pytest.mark.parametrize("number", range(4, 10))
-def test_a_kill_inside_a_save_leaves_a_state_to_go_on_from(saving, start, tmp_path, number):
+def test_a_kill_inside_a_save_leaves_a_state_to_go_on_from(saving, start, whole, number):
     short = replace(saving, steps=4)
-    whole = pretrain(replace(short, out=tmp_path / "whole"))
     process = start(run_killed_at_rename, short, number)
     process.join()
     assert process.exitcode == -signal.SIGKILL
     pretrain(short)
-    assert weights(short.out) == weights(whole)
+    assert weights(short.out) == weights(whole(4))
 
 
 def run_killed_at_step(settings, step):
@@ -140,9 +157,8 @@ def run_with_small_files_alone(settings, limit):
         (settings.out.parent / "error.txt").write_text(str(error))
 
 
-def test_a_save_that_does_not_fit_leaves_the_one_before(saving, start, tmp_path):
-    short = replace(saving, steps=6)
-    whole = pretrain(replace(short, out=tmp_path / "whole"))
+def test_a_save_that_does_not_fit_leaves_the_one_before(saving, start, whole, tmp_path):
+    short = replace(saving, steps=4)
     killed = start(run_killed_at_step, short, 3)
     killed.join()
     state = json.loads((short.out / "training_state" / "state.json").read_text())
@@ -153,4 +169,4 @@ def test_a_save_that_does_not_fit_leaves_the_one_before(saving, start, tmp_path)
     assert json.loads((short.out / "training_state" / "state.json").read_text()) == state
     assert AlbertForPreTraining.from_pretrained(short.out).config.vocab_size == 280
     pretrain(short)
-    assert weights(short.out) == weights(whole)
+    assert weights(short.out) == weights(whole(4))

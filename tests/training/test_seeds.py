@@ -15,7 +15,7 @@ FIGURES = {3: 0.5, 4: 0.9, 5: 0.6, 6: 0.8, 7: 0.7}
 
 @pytest.fixture
 def several(finetune_settings, tmp_path):
-    return replace(finetune_settings, out=tmp_path / "out", seed=3, seeds=5)
+    return replace(finetune_settings, name="", out=tmp_path / "out", seed=3, seeds=5)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def train(finetuned, tmp_path):
             self.seeds.append(settings.seed)
             shutil.copytree(finetuned, settings.out)
             run = json.loads((finetuned / "run.json").read_text(encoding="utf-8"))
-            run["settings"] = settings.to_dict()
+            run["settings"] = replace(settings, name="filled in", dropout=0.1).to_dict()
             run["metrics"]["accuracy"] = FIGURES[settings.seed]
             (settings.out / "run.json").write_text(json.dumps(run), encoding="utf-8")
             return settings.out
@@ -87,7 +87,10 @@ def test_finished_runs_of_other_settings_are_refused(several, train):
         train_seeds(other, train)
 
 
-def test_seeds_without_a_figure_cannot_be_compared(several, train, monkeypatch):
+def test_seeds_without_a_figure_cannot_be_compared_and_the_first_one_tells(
+    several, train, monkeypatch
+):
     monkeypatch.setitem(FIGURES, 4, float("nan"))
-    with pytest.raises(ConfigError, match="Received: runs without `accuracy`"):
+    with pytest.raises(ConfigError, match="Received: a run without `accuracy`"):
         train_seeds(several, train)
+    assert train.seeds == [3, 4]

@@ -14,7 +14,7 @@ NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 """All columns are found by their usual names."""
 
 # An error names so many columns.
-_COLUMNS_SHOWN = 20
+_COLUMNS_SHOWN, _NAMES_SHOWN = 20, 4
 
 
 def refuse_columns(layout: str, columns: Mapping[str, str]) -> None:
@@ -106,7 +106,7 @@ class Columns:
             if names:
                 yield key, names[0]
             elif needed:
-                raise _lacking(self._given.get(key) or " or ".join(part.names), key, row)
+                raise _lacking(self._given.get(key) or _usual(part), key, row)
 
 
 def _candidates(part: Part, columns: Iterable[str]) -> list[str]:
@@ -117,6 +117,12 @@ def _candidates(part: Part, columns: Iterable[str]) -> list[str]:
         by_name.setdefault(column.lower(), []).append(column)
     found = [column for name in others for column in by_name.get(name, [])]
     return by_name.get(own, found)
+
+
+def _usual(part: Part) -> str:
+    """Return the first of a part's names, the most usual ones."""
+    more = " or the like" if len(part.names) > _NAMES_SHOWN else ""
+    return " or ".join(part.names[:_NAMES_SHOWN]) + more
 
 
 def _lacking(wanted: str, part: str, row: Row) -> DataError:

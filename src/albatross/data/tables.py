@@ -173,8 +173,11 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
+            why = str(error)
+            if isinstance(error, json.JSONDecodeError):  # which calls every line its line 1
+                why = f"{error.msg} at character {error.colno}"
             raise DataError(
-                f"Every line must be JSON. Received: {place}: {error}. Mend or remove it."
+                f"Every line must be JSON. Received: {place}: {why}. Mend or remove it."
             ) from error
         if not isinstance(row, dict):
             raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,14 @@ import numpy as np
 from albatross.checkpoints.delta import vocabulary_folder
 from albatross.checkpoints.huggingface import encoder_shapes, fit, head_shapes
 from albatross.checkpoints.locate import find_model
-from albatross.checkpoints.model_folder import RUN, WEIGHTS, check_digest, read_config, read_run
+from albatross.checkpoints.model_folder import (
+    RUN,
+    WEIGHTS,
+    check_digest,
+    read_config,
+    read_own_weights,
+    read_run,
+)
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.config import AlbertConfig
 from albatross.engine.onnx_engine import EMBED_FILE, OnnxEngine
@@ -84,7 +91,8 @@ def open_model(
     elif engine == "onnx" or (engine == "auto" and (folder / EMBED_FILE).is_file()):
         opened = _onnx_engine(folder, config, heads, threads)
     else:
-        opened = torch_class("torch_engine", "TorchEngine").from_folder(folder, heads, base)
+        opener = torch_class("torch_engine", "TorchEngine")
+        opened = opener.from_folder(folder, _with_exits(folder, heads), base)
     return OpenModel(folder, config, reader, tasks[chosen], tasks, opened)
 
 
@@ -120,6 +128,17 @@ def torch_class(module: str, name: str) -> Any:
             raise
         raise MissingDependencyError("torch", "train") from error
     return getattr({"torch_engine": torch_engine, "torch_generator": torch_generator}[module], name)
+
+
+def _with_exits(folder: Path, heads: Mapping[str, HeadSpec]) -> dict[str, HeadSpec]:
+    """Return heads with the exits that stand beside them; tasks know nothing of these."""
+    names = read_own_weights(folder).keys()
+    return {
+        name: replace(spec, options={**spec.options, "exits": True})
+        if f"exits.{name}.0.weight" in names
+        else spec
+        for name, spec in heads.items()
+    }
 
 
 def _onnx_engine(

@@ -73,7 +73,7 @@ def parts_table(parts: Sequence[PartScore], heading: str, figure: str) -> str:
     high = max(part.high for part in parts)
     high = 1.0 if high <= 1 else 100.0 if high <= 100 else high
     rows = "".join(
-        f"<tr><th scope=row class=whole>{html.escape(part.name)}</th><td>{part.records:,}</td>"
+        f"<tr><th scope=row>{html.escape(part.name)}</th><td>{part.records:,}</td>"
         f"<td>{shown(part.score)}</td><td class=whole>{shown(part.low)} to {shown(part.high)}</td>"
         f"<td>{score_bar(part, low, high)}</td></tr>\n"
         for part in parts

@@ -60,6 +60,7 @@ section {
 }
 main > section:last-child { margin-bottom: 0; }
 .scroll { overflow-x: auto; }
+main table:not(.confusion) tbody th { min-width: 7rem; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; font-size: .85rem; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--grid); vertical-align: top; }
 th:first-child { padding-left: 0; }
@@ -69,7 +70,7 @@ thead th { font-weight: 400; color: var(--ink); }
 td { font-variant-numeric: tabular-nums; }
 .number { text-align: right; }
 .number, .whole { white-space: nowrap; }
-td:has(.bar) { width: 35%; min-width: 5rem; vertical-align: middle; }
+td:has(.bar) { width: 22%; min-width: 4rem; vertical-align: middle; }
 .bar { display: block; width: 100%; height: 1rem; }
 .bar .back { fill: var(--grid); opacity: .5; }
 .bar .score { fill: var(--series-1); opacity: .75; }
@@ -96,6 +97,7 @@ td:has(.bar) { width: 35%; min-width: 5rem; vertical-align: middle; }
 }
 .confusion .none { opacity: .45; }
 .mistakes th { max-width: 9rem; font-weight: 400; overflow-wrap: anywhere; color: var(--ink); }
+.mistakes tbody th { min-width: 7rem; }
 .mistakes td { min-width: 8rem; overflow-wrap: anywhere; }
 .mistakes .number { min-width: 0; }
 .mistakes td:first-of-type { width: 50%; color: var(--strong); }
@@ -103,7 +105,7 @@ td:has(.bar) { width: 35%; min-width: 5rem; vertical-align: middle; }
 .run td { overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   .mistakes :is(tr, th, td) { display: block; padding: 0; border: 0; text-align: left; }
-  .mistakes th { max-width: none; }
+  .mistakes tbody th { min-width: 0; max-width: none; }
   .mistakes td:first-of-type { width: auto; }
   .mistakes thead { display: none; }
   .mistakes tr { padding: .5rem 0; border-bottom: 1px solid var(--grid); }

@@ -49,7 +49,7 @@ def report_page(report: Report) -> str:
     cards.append(confusions if is_narrow else "")
     return PAGE.format(
         title=html.escape(f"{report.model} on {_file_name(report)}"),
-        about=html.escape(f"{report.task}, {report.kind}, {report.records:,} records"),
+        about=html.escape(f"{_task(report)}, {report.records:,} records"),
         figures=_figures(report),
         cards="\n".join(filter(None, cards)),
         wide="\n".join(filter(None, wide)),
@@ -65,10 +65,18 @@ def _section(title: str, content: str, note: str = "") -> str:
     return f"<section><h2>{title}</h2><div class=scroll>{content}</div>{below}</section>"
 
 
+def _task(report: Report) -> str:
+    """Return the task and its kind, once where they are called alike."""
+    is_called_so = report.task == report.kind.replace("-", "_")
+    return report.kind if is_called_so else f"{report.task}, {report.kind}"
+
+
 def _figures(report: Report) -> str:
-    """Return the figures with their intervals, the main one first."""
-    cards = []
+    """Return the figures with their intervals, the main one first, without those of labels."""
+    cards, in_table = [], {f"f1_{row.label}" for row in report.labels}
     for name, value in report.figures.items():
+        if name in in_table:
+            continue
         interval = report.intervals.get(name)
         within = f"{shown(interval.low)} to {shown(interval.high)}" if interval else "&nbsp;"
         kind = " class=main" if name == report.main_metric else ""
@@ -158,7 +166,7 @@ def _mistakes(report: Report) -> str:
             each.text,
             each.expected,
             each.answered,
-            f"{each.score:.3g}",
+            f"{each.score:.3f}",
         ]
         for each in report.mistakes
     ]

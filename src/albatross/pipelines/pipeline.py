@@ -133,7 +133,10 @@ def answer_records(
     The engine of a task that writes is a `StepModel`.
     """
     if isinstance(task, GenerationTask):
-        return list(write_answers(engine, task, records, batch_tokens)) if records else []
+        written = list(write_answers(engine, task, records, batch_tokens)) if records else []
+        if progress is not None:
+            progress.advance(1.0)
+        return written
     features = [task.features(record) for record in records]
     examples = [example for parts in features for example in parts]
     outputs = engine_outputs(engine, examples, batch_tokens, progress=progress)

@@ -120,7 +120,8 @@ class ChoiceTask:
             raise DataError(
                 "A question must be a mapping of context, question and at least two choices, all"
                 f" of them strings. Received: {type(given).__name__}"
-                f"{' of ' + ', '.join(map(str, parts)) if parts else ''}. Name its parts."
+                f"{' of ' + ', '.join(map(str, parts)) if parts else ''}. Name its parts, or ask"
+                " by a file of questions."
             )
         return ChoiceRecord(texts[0], texts[1], tuple(choices or ()))
 

@@ -72,9 +72,15 @@ def sorted_labels(records: Sequence[TextRecord]) -> tuple[str, ...]:
     if len(values) < 2:
         raise LabelError(
             "Training records must carry at least two labels. Received:"
-            f" {listed(values) or 'none'}. Check the column `label`."
+            f" {listed(values) or 'none'}{since(records)}. Check the column `label`."
         )
     return tuple(values)
+
+
+def since(records: Sequence[TextRecord]) -> str:
+    """Return where records begin, for the middle of a message; nothing where it is not known."""
+    place = records[0].place if records else ""
+    return f" from {place} on" if place else ""
 
 
 def likeliest(shares: NDArray[np.float64], labels: Sequence[str]) -> Answer:

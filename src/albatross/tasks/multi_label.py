@@ -18,7 +18,7 @@ from albatross.metrics.intervals import checked_count
 from albatross.metrics.multi_label import flag_macro_f1, flag_micro_f1, subset_accuracy
 from albatross.tasks.answers import AnyAnswer, LabelsAnswer
 from albatross.tasks.inputs import Inputs, labelled, sigmoid, text_record
-from albatross.tasks.labels import check_labels, sequence_keys
+from albatross.tasks.labels import check_labels, sequence_keys, since
 from albatross.tasks.options import (
     USUAL,
     TaskOptions,
@@ -89,7 +89,8 @@ class MultiLabelTask:
         if len(labels) < 2:
             raise LabelError(
                 "Training records must carry at least two labels. Received:"
-                f" {listed(labels) or 'none'}. Check the column `label`: a JSON list in each row."
+                f" {listed(labels) or 'none'}{since(records)}. Check the column `label`: a JSON"
+                " list in each row."
             )
         inputs = Inputs.of(options, tokenizer, TextRecord, "text")
         metric = options.metric or METRICS[0]

@@ -71,6 +71,7 @@ def chosen_metric(metric: str, known: Sequence[str]) -> str:
     if metric and metric not in known:
         raise ConfigError(
             f"The metric of this task must be one of {', '.join(known)}. Received: {metric!r}."
+            " Choose one of them."
         )
     return metric or known[0]
 

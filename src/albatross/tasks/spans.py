@@ -135,7 +135,8 @@ class SpansTask:
             return SpanRecord(*given)
         raise DataError(
             "A question must come with its context, both of them strings. Received:"
-            f" {type(given).__name__}. Pass {{'question': ..., 'context': ...}}."
+            f" {type(given).__name__}. Pass {{'question': ..., 'context': ...}}, or the context by"
+            " `--pair`."
         )
 
     # === What the model reads ===

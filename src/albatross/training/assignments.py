@@ -74,12 +74,15 @@ class Assignment:
     def announcement(self) -> str:
         """Say in one line what is learned, and how."""
         settings, data = self.settings, self.data
+        name, kind = self.task.name, self.task.kind.replace("-", "_")
+        plural = "" if self.steps == 1 else "s"
         parts = " and ".join(f"{len(part):,} of {name}" for name, part in data.dev.items())
         tuned = f", thresholds tuned on {len(data.tuning):,} more" if data.tuning else ""
         return (
-            f"Learning {self.task.name} ({self.task.kind}) from {len(data.train):,} records,"
+            f"Learning {name if name == kind else f'{name} ({kind})'}"
+            f" from {len(data.train):,} records,"
             f" measured on {parts or 'none'}{tuned}: rate {settings.learning_rate:g},"
-            f" {settings.epochs:g} epochs ({self.steps:,} steps) of {settings.batch_size},"
+            f" {settings.epochs:g} epochs ({self.steps:,} step{plural}) of {settings.batch_size},"
             f" warm-up {settings.warmup:g}, dropout {settings.dropout:g}, at most"
             f" {settings.max_length} tokens, seed {settings.seed}."
         )
@@ -93,10 +96,11 @@ class Assignment:
             return ""
         told = [f"{label} {count:,}" for label, count in counts.items()]
         shown = told if len(told) <= _LABELS_SHOWN else [*told[:3], "...", *told[-2:]]
-        return (
-            f"Labels are uneven: {', '.join(shown)}. `--metric macro_f1` counts all alike,"
-            " `--class-weights balanced` learns them alike."
-        )
+        balanced, metric = self.settings.class_weights == "balanced", self.task.main_metric
+        helps = [] if metric == "macro_f1" else ["`--metric macro_f1` counts all alike"]
+        helps += [] if balanced else ["`--class-weights balanced` learns them alike"]
+        ending = f" {', '.join(helps)}." if helps else ""
+        return f"Labels are uneven: {', '.join(shown)}.{ending}"
 
 
 def assignments_of(

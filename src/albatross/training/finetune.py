@@ -72,6 +72,7 @@ class _Run:
         config = read_config(self.source)
         self.tokenizer = open_tokenizer(self.source, config)
         self.assignments = assignments_of(settings, config, self.tokenizer)
+        self._check_dev(settings)
         alone = len(self.assignments) == 1
         self.settings = self.assignments[0].settings if alone else effective(settings, config)
         self.config = _for_tasks(config, self.settings)
@@ -102,6 +103,15 @@ class _Run:
         """Tell the user, if there is anything to tell."""
         if line:
             print(line, file=sys.stderr)
+
+    def _check_dev(self, settings: FinetuneSettings) -> None:
+        """Refuse to choose by a dev part where there is none."""
+        chooses = settings.patience is not None or settings.keep == "best"
+        if chooses and not any(one.data.dev for one in self.assignments):
+            raise ConfigError(
+                "`--patience` and `--keep best` choose by a dev part. Received: none. Give --dev,"
+                " or a --hold-out above 0."
+            )
 
     def _attempt(self, restarts: Sequence[Mapping[str, Any]], *, anew: bool) -> Path:
         """Take a model of its own through all steps, and write it."""

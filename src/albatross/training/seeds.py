@@ -49,18 +49,13 @@ def train_seeds(settings: FinetuneSettings, train: Callable[[FinetuneSettings], 
     """
     check_place(settings.out, [])
     home = settings.out.with_name(f"{settings.out.name}.seeds")
-    folders = {}
+    folders: dict[int, Path] = {}
+    figures: dict[int, float] = {}
     for seed in range(settings.seed, settings.seed + settings.seeds):
         one = replace(settings, seed=seed, seeds=1, out=home / str(seed))
         folders[seed] = one.out if _is_finished(one) else train(one)
-    runs = {seed: read_json(folder / RUN) for seed, folder in folders.items()}
+        figures[seed] = _figure(folders[seed])
     metric = _metric_of(folders[settings.seed])
-    figures = {seed: run["metrics"].get(metric, math.nan) for seed, run in runs.items()}
-    if not all(math.isfinite(figure) for figure in figures.values()):
-        raise ConfigError(
-            "Runs of several seeds are compared by a figure of the dev part. Received: runs without"
-            f" `{metric}`. Give `--dev`, or leave `--seeds` out."
-        )
     middle = _median(figures)
     spread = _spread(figures)
     _copy(folders[middle], settings.out, {"metric": metric, "chosen": middle, **spread})
@@ -86,7 +81,7 @@ def _is_finished(settings: FinetuneSettings) -> bool:
     differing = [
         name
         for name, value in now.items()
-        if name not in _OPEN and value is not None and before.get(name) != value
+        if name not in _OPEN and value not in (None, "") and before.get(name) != value
     ]
     if differing:
         raise ConfigError(
@@ -94,6 +89,22 @@ def _is_finished(settings: FinetuneSettings) -> bool:
             f" others in {', '.join(differing)}. Remove {str(out.parent)!r}, or use another folder."
         )
     return True
+
+
+def _figure(folder: Path) -> float:
+    """Return what a run is compared by.
+
+    Raises:
+        ConfigError: it has no such figure.
+    """
+    metric = _metric_of(folder)
+    figure = float(read_json(folder / RUN)["metrics"].get(metric, math.nan))
+    if not math.isfinite(figure):
+        raise ConfigError(
+            "Runs of several seeds are compared by a figure of the dev part. Received: a run"
+            f" without `{metric}`. Give `--dev`, or leave `--seeds` out."
+        )
+    return figure
 
 
 def _metric_of(folder: Path) -> str:

@@ -259,7 +259,7 @@ def check_length(max_length: int, config: AlbertConfig) -> None:
     if max_length > config.max_position_embeddings:
         raise ConfigError(
             f"`--max-length` must be at most {config.max_position_embeddings} for this model."
-            f" Received: {max_length}."
+            f" Received: {max_length}. Leave it out, or give less."
         )
 
 
