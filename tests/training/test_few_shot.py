@@ -75,7 +75,7 @@ def test_patterns_label_texts_for_the_last_classifier(short, unlabeled, reviews)
 
 
 def test_own_answers_are_learned_from(plain, unlabeled):
-    out = few_shot(replace(plain, unlabeled=unlabeled, rounds=2, steps=40))
+    out = few_shot(replace(plain, unlabeled=unlabeled, rounds=2, steps=60))
     notes = run_of(out)["few_shot"]
     assert 0 < notes["labelled_itself"] <= 32
     assert notes["learned_from"] == 32 + notes["labelled_itself"]
