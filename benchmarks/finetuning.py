@@ -218,14 +218,15 @@ def _score(row: Row, data: Path, folder: Path, weights: Path) -> float:
     """Score the weights of a folder by our task; both sides pass through here."""
     from albatross.checkpoints.model_folder import read_weights
     from albatross.engine.open import open_model
+    from albatross.engine.torch_engine import TorchEngine
     from albatross.evaluation.evaluate import score_records
+    from albatross.modeling.with_heads import AlbertWithHeads
 
     opened = open_model(folder, engine="torch")
-    arrays = {name: array for name, array in read_weights(weights).items()}
-    model: Any = opened.engine.model  # type: ignore[attr-defined]
-    model._fill(arrays, (), 0, str(weights))
+    heads = opened.task.heads
+    model = AlbertWithHeads.from_arrays(opened.config, read_weights(weights), heads=heads)
     records = opened.task.read(data / row.dev)
-    metrics = score_records(opened.engine, opened.task, records, 8_192)
+    metrics = score_records(TorchEngine(model), opened.task, records, 8_192)
     return metrics[opened.task.main_metric]
 
 

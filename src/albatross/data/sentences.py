@@ -95,7 +95,9 @@ def _stop_goes_on(text: str, start: int, mark: int, after: int) -> bool:
         return True
     is_initial = len(word) == 1 and word.isalpha() and word != "I"
     if is_initial or lower in _SHORTENED or _is_dotted(lower):
-        return _WORD.match(text, after)[0] not in _STARTERS  # type: ignore[index]
+        following = _WORD.match(text, after)
+        assert following is not None  # the pattern takes nothing for a word, too
+        return following[0] not in _STARTERS
     return False
 
 

@@ -34,8 +34,9 @@ class PrintedInspection(Inspection):
 def render(found: Inspection, *, in_colour: bool) -> str:
     """Return the whole inspection as lines of a terminal's width."""
     width = shutil.get_terminal_size((100, 24)).columns
+    written = StringIO()
     console = Console(
-        file=StringIO(),
+        file=written,
         force_terminal=in_colour,
         no_color=not in_colour,
         color_system="standard" if in_colour else None,
@@ -55,8 +56,7 @@ def render(found: Inspection, *, in_colour: bool) -> str:
         console.print(sample_text(sample))
     for line in _probe_lines(found):
         console.print(line, soft_wrap=not in_colour)
-    written = console.file.getvalue()  # type: ignore[attr-defined]
-    return str(written).rstrip("\n")
+    return written.getvalue().rstrip("\n")
 
 
 def sample_text(sample: ShownSample) -> Text:

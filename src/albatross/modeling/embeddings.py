@@ -46,7 +46,8 @@ class AlbertEmbeddings(nn.Module):
             words = self.word_embeddings(inputs.input_ids)
         summed = words + self.token_type_embeddings(inputs.token_type_ids)
         summed = summed + self.position_embeddings(inputs.position_ids)
-        return self.dropout(self.LayerNorm(summed))  # type: ignore[no-any-return]
+        embedded: Tensor = self.dropout(self.LayerNorm(summed))
+        return embedded
 
     def check(self, inputs: PackedInputs) -> None:
         """Refuse ids outside the tables, which a GPU would only answer with a broken context.

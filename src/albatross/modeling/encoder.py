@@ -231,7 +231,9 @@ class AlbertTransformer(nn.Module):
 
     def _layer_of(self, group: int, inner: int) -> AlbertLayer:
         """Return a layer by group and inner index."""
-        return self.albert_layer_groups[group].albert_layers[inner]  # type: ignore[index, return-value]
+        layer = self.get_submodule(f"albert_layer_groups.{group}.albert_layers.{inner}")
+        assert isinstance(layer, AlbertLayer)
+        return layer
 
 
 def apply_layer(

@@ -164,7 +164,8 @@ class AlbertForGeneration(AlbertPreTrainedModel):
 
     def predict_words(self, rows: Tensor) -> Tensor:
         """Return logits over the vocabulary for rows `(rows, hidden)`."""
-        return self.predictions(rows, self.albert.embeddings.word_embeddings.weight)  # type: ignore[no-any-return]
+        logits: Tensor = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)
+        return logits
 
     def _blocks(self) -> tuple[DepthBlocks, ...]:
         """Return the blocks that read targets, by depth."""

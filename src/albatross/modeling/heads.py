@@ -45,7 +45,8 @@ class SentenceOrderHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return logits `(sequences, 2)`; class 0 is the original order."""
-        return self.classifier(pooled)  # type: ignore[no-any-return]
+        logits: Tensor = self.classifier(pooled)
+        return logits
 
 
 class ClassHead(nn.Linear):

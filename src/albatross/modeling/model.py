@@ -143,7 +143,8 @@ class AlbertForPreTraining(AlbertPreTrainedModel):
 
     def predict_words(self, rows: Tensor) -> Tensor:
         """Return logits over the vocabulary for rows `(rows, hidden)`."""
-        return self.predictions(rows, self.albert.embeddings.word_embeddings.weight)  # type: ignore[no-any-return]
+        logits: Tensor = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)
+        return logits
 
     def forward(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +23,7 @@ from albatross.metrics.classification import (
 )
 from albatross.metrics.intervals import checked_count
 from albatross.tasks.answers import Answer, AnyAnswer
-from albatross.tasks.inputs import Inputs, labelled, softmax, text_record
+from albatross.tasks.inputs import Inputs, labelled, softmax
 from albatross.tasks.labels import (
     check_labels,
     labels_of,
@@ -42,13 +41,14 @@ from albatross.tasks.options import (
     read_back,
     strings,
 )
-from albatross.tasks.task import Given, Outputs, Tokenizer
+from albatross.tasks.task import Outputs, Tokenizer
+from albatross.tasks.text_task import TextTask
 
 METRICS = ("accuracy", "macro_f1", "matthews")
 
 
 @dataclass(frozen=True)
-class ClassificationTask:
+class ClassificationTask(TextTask):
     """Choose one of several labels.
 
     Attributes:
@@ -143,14 +143,6 @@ class ClassificationTask:
     def heads(self) -> Mapping[str, HeadSpec]:
         """One row of logits a sequence."""
         return {self.head: HeadSpec("sequence", len(self.labels))}
-
-    def read(self, path: Path) -> list[TextRecord]:
-        """Read the records of a file."""
-        return self.inputs.read(path)
-
-    def record(self, given: Given) -> TextRecord:
-        """Make a record of a text, or of a pair of texts."""
-        return text_record(given)
 
     def features(self, record: TextRecord) -> list[Example]:
         """Return one example for a pair, and one for each window of a text.

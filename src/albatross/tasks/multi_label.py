@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,7 @@ from albatross.head_spec import HeadSpec
 from albatross.metrics.intervals import checked_count
 from albatross.metrics.multi_label import flag_macro_f1, flag_micro_f1, subset_accuracy
 from albatross.tasks.answers import AnyAnswer, LabelsAnswer
-from albatross.tasks.inputs import Inputs, labelled, sigmoid, text_record
+from albatross.tasks.inputs import Inputs, labelled, sigmoid
 from albatross.tasks.labels import check_labels, sequence_keys, since
 from albatross.tasks.options import (
     USUAL,
@@ -30,14 +29,15 @@ from albatross.tasks.options import (
     read_back,
     strings,
 )
-from albatross.tasks.task import Given, Outputs, Tokenizer
+from albatross.tasks.task import Outputs, Tokenizer
+from albatross.tasks.text_task import TextTask
 
 METRICS = ("micro_f1", "macro_f1", "subset_accuracy")
 _EVEN = 0.5
 
 
 @dataclass(frozen=True)
-class MultiLabelTask:
+class MultiLabelTask(TextTask):
     """Say of each label whether it holds.
 
     Attributes:
@@ -129,14 +129,6 @@ class MultiLabelTask:
     def heads(self) -> Mapping[str, HeadSpec]:
         """One logit of each label a sequence."""
         return {self.head: HeadSpec("sequence", len(self.labels), {"loss": "binary"})}
-
-    def read(self, path: Path) -> list[TextRecord]:
-        """Read the records of a file."""
-        return self.inputs.read(path)
-
-    def record(self, given: Given) -> TextRecord:
-        """Make a record of a text, or of a pair of texts."""
-        return text_record(given)
 
     def features(self, record: TextRecord) -> list[Example]:
         """Return one example for a pair, and one for each window of a text.

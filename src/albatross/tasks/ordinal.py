@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +24,7 @@ from albatross.metrics.classification import (
 )
 from albatross.metrics.intervals import checked_count
 from albatross.tasks.answers import Answer, AnyAnswer
-from albatross.tasks.inputs import Inputs, labelled, sigmoid, text_record
+from albatross.tasks.inputs import Inputs, labelled, sigmoid
 from albatross.tasks.labels import (
     check_labels,
     labels_of,
@@ -42,13 +41,14 @@ from albatross.tasks.options import (
     read_back,
     strings,
 )
-from albatross.tasks.task import Given, Outputs, Tokenizer
+from albatross.tasks.task import Outputs, Tokenizer
+from albatross.tasks.text_task import TextTask
 
 METRICS = ("quadratic_kappa", "accuracy", "mae")
 
 
 @dataclass(frozen=True)
-class OrdinalTask:
+class OrdinalTask(TextTask):
     """Choose one of several labels that have an order.
 
     Attributes:
@@ -126,14 +126,6 @@ class OrdinalTask:
     def heads(self) -> Mapping[str, HeadSpec]:
         """One logit of each label but the highest."""
         return {self.head: HeadSpec("sequence", len(self.labels) - 1, {"loss": "ordinal"})}
-
-    def read(self, path: Path) -> list[TextRecord]:
-        """Read the records of a file."""
-        return self.inputs.read(path)
-
-    def record(self, given: Given) -> TextRecord:
-        """Make a record of a text, or of a pair of texts."""
-        return text_record(given)
 
     def features(self, record: TextRecord) -> list[Example]:
         """Return one example for a pair, and one for each window of a text."""

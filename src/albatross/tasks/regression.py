@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,16 +17,17 @@ from albatross.head_spec import HeadSpec
 from albatross.metrics.intervals import checked_count
 from albatross.metrics.regression import pearson, spearman
 from albatross.tasks.answers import AnyAnswer, ValueAnswer
-from albatross.tasks.inputs import Inputs, labelled, text_record
+from albatross.tasks.inputs import Inputs, labelled
 from albatross.tasks.labels import labels_of, sequence_keys
 from albatross.tasks.options import USUAL, TaskOptions, chosen_metric, in_place, read_back
-from albatross.tasks.task import Given, Outputs, Tokenizer
+from albatross.tasks.task import Outputs, Tokenizer
+from albatross.tasks.text_task import TextTask
 
 METRICS = ("pearson_spearman", "pearson", "spearman", "mse")
 
 
 @dataclass(frozen=True)
-class RegressionTask:
+class RegressionTask(TextTask):
     """Say a number.
 
     The head learns labels about zero with a deviation of one, whatever their scale.
@@ -114,14 +114,6 @@ class RegressionTask:
     def heads(self) -> Mapping[str, HeadSpec]:
         """One number a sequence."""
         return {self.head: HeadSpec("sequence", 1, {"loss": "squared"})}
-
-    def read(self, path: Path) -> list[TextRecord]:
-        """Read the records of a file."""
-        return self.inputs.read(path)
-
-    def record(self, given: Given) -> TextRecord:
-        """Make a record of a text, or of a pair of texts."""
-        return text_record(given)
 
     def features(self, record: TextRecord) -> list[Example]:
         """Return one example for a pair, and one for each window of a text."""

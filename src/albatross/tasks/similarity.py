@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,17 +17,18 @@ from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, LabelError
 from albatross.head_spec import HeadSpec
 from albatross.tasks.answers import AnyAnswer, EmbeddingAnswer, SimilarityAnswer
-from albatross.tasks.inputs import TEXT_SPECIALS, Inputs, text_record
+from albatross.tasks.inputs import TEXT_SPECIALS, Inputs
 from albatross.tasks.options import USUAL, TaskOptions, chosen_metric, in_place, read_back
 from albatross.tasks.regression import correlations, numbers_of
-from albatross.tasks.task import Given, Outputs, Tokenizer
+from albatross.tasks.task import Outputs, Tokenizer
+from albatross.tasks.text_task import TextTask
 
 METRICS = ("spearman", "pearson", "pearson_spearman")
 _LEAST_LENGTH = 1e-12
 
 
 @dataclass(frozen=True)
-class SimilarityTask:
+class SimilarityTask(TextTask):
     """Compare two texts, or give the vector of one.
 
     Attributes:
@@ -125,14 +125,6 @@ class SimilarityTask:
     def heads(self) -> Mapping[str, HeadSpec]:
         """One vector a sequence."""
         return {self.head: HeadSpec("embedding", 0, {"pooling": "mean", "loss": self.loss})}
-
-    def read(self, path: Path) -> list[TextRecord]:
-        """Read the records of a file."""
-        return self.inputs.read(path)
-
-    def record(self, given: Given) -> TextRecord:
-        """Make a record of a text, or of a pair of texts."""
-        return text_record(given)
 
     def features(self, record: TextRecord) -> list[Example]:
         """Return the windows of the first text, then those of the second; their origin says whose.
