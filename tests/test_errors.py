@@ -34,4 +34,4 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it():
 def test_a_missing_library_can_be_told_to_another_process():
     error = MissingDependencyError("onnx", "export")
     again = copy.copy(error)  # by the same way as to another process
-    assert (str(again), again.library, again.extra) == (str(error), "onnx", "export")
+    assert (str(again), again.package, again.extra) == (str(error), "onnx", "export")

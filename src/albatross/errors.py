@@ -57,17 +57,17 @@ class TrainingError(AlbatrossError, RuntimeError):
 class MissingDependencyError(AlbatrossError, ImportError):
     """A library of an extra is needed and not installed."""
 
-    def __init__(self, library: str, extra: str) -> None:
-        """Say which library is missing and how to install it."""
-        self.library, self.extra = library, extra
+    def __init__(self, package: str, extra: str) -> None:
+        """Say which package is missing and how to install it."""
+        self.package, self.extra = package, extra
         super().__init__(
-            f"`{library}` is needed for this and is not installed."
+            f"`{package}` is needed for this and is not installed."
             f' Install it with: pip install "albatross[{extra}]"'
         )
 
     def __reduce__(self) -> tuple[type[MissingDependencyError], tuple[str, str]]:
         """Pass from one process to another, which other exceptions do by their message alone."""
-        return type(self), (self.library, self.extra)
+        return type(self), (self.package, self.extra)
 
 
 class AlbatrossWarning(UserWarning):
