@@ -72,6 +72,9 @@ def test_shards_are_the_same_bytes_however_many_workers(
 def test_a_build_that_was_stopped_goes_on_to_the_same_bytes(
     program, corpus, tokenizer, tmp_path, small_chunks, stop
 ):
+    # Long enough that the signal comes before the end, however busy the machine.
+    text = (corpus / "a.txt").read_text()
+    (corpus / "c.txt").write_text("\n\n".join([text] * 10))
     out = tmp_path / "out"
     running = program(out)
     parts = tmp_path / ".out.parts"
