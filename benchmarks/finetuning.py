@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--tasks", nargs="+", default=[row.task for row in ROWS])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="records of each task, to try it out")
     parser.add_argument("--json", type=Path)
@@ -62,7 +63,7 @@ def main() -> None:
     sides = f"{'ours':>9} {'theirs':>9} examples/s {'ratio':>6}  {'ours':>17} {'theirs':>17}"
     print(f"{'task':<8} {sides}")
     found = []
-    for row in ROWS:
+    for row in (row for row in ROWS if row.task in arguments.tasks):
         sides: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
         with tempfile.TemporaryDirectory() as work:
             for seed in range(arguments.seeds):

@@ -48,13 +48,14 @@ from albatross.tasks.answers import (
     SimilarityAnswer,
     SpanAnswer,
     SpanCandidate,
+    TextAnswer,
     ValueAnswer,
 )
 from albatross.tasks.task import score
 from albatross.training.task_data import read_task_data
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
-PROMPT = "albatross finetune pretrained OUT"
+PROMPT = "albatross finetune"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Row:
         baseline: a key of BASELINES
         seeds: how many
         note: what a reader must know
+        model: what is fine-tuned
     """
 
     name: str
@@ -74,6 +76,7 @@ class Row:
     baseline: str = "words"
     seeds: int = 3
     note: str = ""
+    model: str = "pretrained"
 
 
 ROWS = (
@@ -105,7 +108,7 @@ ROWS = (
     Row(
         "AG News",
         "--train {data}/ag-news/train-5000.csv.gz --dev {data}/ag-news/test.csv.gz"
-        " --columns label=1 text=3",
+        " --columns label=1 text=2 text_pair=3",
         note="5,000 of 120,000 rows",
     ),
     Row(
@@ -149,6 +152,24 @@ ROWS = (
         " --dev {data}/glue/STS-B/dev.tsv.gz",
         "overlap",
     ),
+    Row("RTE, from MNLI", "--task rte --data {data}/glue", seeds=5, model="{work}/models/mnli"),
+    Row("MRPC, from MNLI", "--task mrpc --data {data}/glue", seeds=5, model="{work}/models/mnli"),
+    Row(
+        "STS-B, from MNLI",
+        "--task stsb --data {data}/glue",
+        "overlap",
+        model="{work}/models/mnli",
+    ),
+    Row(
+        "Multi30k, English to German",
+        "--task generation --train {work}/multi30k/train.jsonl --dev {work}/multi30k/test.jsonl"
+        " --learning-rate 1.5e-3 --beta2 0.98 --label-smoothing 0.1 --epochs 10 --batch-size 64"
+        " --max-length 64",
+        "copy",
+        seeds=1,
+        note="test 2016, greedy",
+        model="{work}/multi30k/start",
+    ),
 )
 
 
@@ -188,13 +209,14 @@ def measure_rows(arguments: argparse.Namespace, work: Path) -> None:
 def measure(row: Row, data: Path, work: Path, limit: int | None) -> dict[str, Any]:
     """Run the command of a row, and its baseline on the same records."""
     out = work / "models" / _key(row)
-    words = [word.format(data=data, work=work) for word in row.options.split()]
+    model, *words = (
+        word.format(data=data, work=work) for word in (row.model, *row.options.split())
+    )
     words += ["--seeds", str(row.seeds)]
     if limit is not None:
         words += ["--limit", str(limit), "--epochs", "1", "--seeds", "2"]
     if not (out / "run.json").is_file():
-        command = [sys.executable, "-m", "albatross", "finetune", "pretrained", str(out), *words]
-        subprocess.run(command, check=True)
+        _albatross("finetune", model, out, *words)
     run = read_json(out / "run.json")
     return {"seeds": run["seeds"], "baseline": _baseline(row, out, run)}
 
@@ -260,6 +282,11 @@ def _none(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
     return [_span("", math.inf) for _ in dev]
 
 
+def _copy(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer with the source itself."""
+    return [TextAnswer(record.source, 0.0, {record.source: 0.0}) for record in dev]
+
+
 def _tags(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
     """Answer with the tag that a word had most often."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
@@ -291,6 +318,7 @@ BASELINES: dict[str, Callable[..., list[Any]]] = {
     "words": _words,
     "overlap": _overlap,
     "choice": _choice,
+    "copy": _copy,
     "sentence": _sentence,
     "none": _none,
     "tags": _tags,
@@ -302,7 +330,7 @@ BASELINES: dict[str, Callable[..., list[Any]]] = {
 
 def prepare(data: Path, work: Path) -> None:
     """Write as tables what is published otherwise."""
-    for folder in ("models", "rows", "trec", "clinc150", "snips"):
+    for folder in ("models", "rows", "trec", "clinc150", "snips", "multi30k"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     for name, file in (("train", "train_5500.label.gz"), ("test", "TREC_10.label")):
         rows = (line.split(" ", 1) for line in _lines(data / "trec" / file))
@@ -316,6 +344,29 @@ def prepare(data: Path, work: Path) -> None:
         folder = data / "snips" / name
         texts, labels = (_lines(next(folder.glob(f"{part}*"))) for part in ("seq.in", "label"))
         _table(work / "snips" / f"{name}.tsv", zip(texts, labels, strict=True))
+
+    _prepare_translation(data / "multi30k", work / "multi30k")
+
+
+def _prepare_translation(source: Path, work: Path) -> None:
+    """Write pairs of sentences, and the encoder with a vocabulary of both languages."""
+    if (work / "start").is_dir():
+        return
+    for name, file in (("train", "train"), ("test", "test_2016_flickr")):
+        sides = (_lines(source / f"{file}.{language}.gz") for language in ("en", "de"))
+        pairs = [{"source": en, "target": de} for en, de in zip(*sides, strict=True)]
+        lines = "\n".join(json.dumps(pair) for pair in pairs) + "\n"
+        (work / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        if name == "train":
+            both = "\n".join(text for pair in pairs for text in pair.values()) + "\n"
+            (work / "both.txt").write_text(both, encoding="utf-8")
+    vocabulary = [work / "both.txt", work / "tokenizer", "--preset", "own-language"]
+    _albatross("train-tokenizer", *vocabulary, "--vocab-size", 6_000)
+    _albatross("swap-vocabulary", "pretrained", work / "start", "--tokenizer", work / "tokenizer")
+
+
+def _albatross(*words: Any) -> None:
+    subprocess.run([sys.executable, "-m", "albatross", *map(str, words)], check=True)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -341,7 +392,7 @@ def _key(row: Row) -> str:
 
 def _line(row: Row, found: dict[str, Any]) -> str:
     seeds, count = found["seeds"], len(found["seeds"]["by_seed"])
-    shown = row.options.replace("{data}", "DATA").replace("{work}", "WORK")
+    shown = f"{row.model} OUT {row.options}".replace("{data}", "DATA").replace("{work}", "WORK")
     note = f" ({row.note})" if row.note else ""
     return (
         f"| {row.name}{note} | {seeds['metric'].replace('_', ' ')} | {seeds['mean']:.4f} |"
@@ -370,7 +421,8 @@ def _page(lines: Sequence[str]) -> str:
             " texts, the cosine of TF-IDF",
             "vectors for similarity and for choices beside their passage, the most frequent tag of"
             " a word for tags, the",
-            "sentence with most words of the question for SQuAD 1.1, and no answer at all for 2.0.",
+            "sentence with most words of the question for SQuAD 1.1, no answer at all for 2.0, and the"
+            " source for translation.",
             "",
             f"Each command begins with `{PROMPT}`; DATA is the folder of data, WORK that of"
             " `--work`, where the",

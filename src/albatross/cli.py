@@ -85,7 +85,7 @@ VERBS: dict[str, Verb] = {
         "model folder + records -> a report",
     ),
     "predict": Verb(
-        "albatross.pipelines.pipeline:predict",
+        "albatross.pipelines.predict:predict",
         "albatross.settings.answering:PredictSettings",
         "model folder + text -> answers",
     ),
@@ -263,16 +263,19 @@ def _run(words: Sequence[str]) -> int:
 
 def _predict(settings: Any) -> None:
     """Answer the texts of the command, or the records of a file or of standard input."""
-    from albatross.pipelines.pipeline import open_pipeline
-    from albatross.pipelines.requests import parts_of, records_of, title_of
+    from albatross.pipelines.predict import answered, predict
+    from albatross.pipelines.requests import parts_of, title_of
 
     if not settings.texts and settings.file is None and sys.stdin.isatty():
         raise ConfigError(
             "Texts must be given as words, with --file, or on standard input. Received: none."
             ' Try: albatross predict sentiment "A lovely film."'
         )
-    pipeline = open_pipeline(settings)
-    for record, answer in pipeline.stream_records(records_of(pipeline.task, settings)):
+    if settings.submission is not None:
+        answers = predict(settings)
+        print(f"Wrote {settings.submission}: {len(answers):,} answers.")
+        return
+    for record, answer in answered(settings):
         if settings.json:
             print(json.dumps({**parts_of(record), **answer.to_dict()}))
         else:

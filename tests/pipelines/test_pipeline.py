@@ -2,7 +2,8 @@ import pytest
 
 from albatross.errors import DataError
 from albatross.pipelines import pipeline as module
-from albatross.pipelines.pipeline import load, predict
+from albatross.pipelines.pipeline import load
+from albatross.pipelines.predict import predict
 from albatross.settings.answering import PredictSettings
 
 

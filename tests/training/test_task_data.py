@@ -207,3 +207,13 @@ def test_the_digest_of_a_folder_tells_every_file(tmp_path):
     (tmp_path / "high" / "1.txt").rename(tmp_path / "high" / "2.txt")
     assert data_digest(tmp_path) != before
     assert before["file"] == tmp_path.name
+
+
+def test_labels_of_glue_that_are_numbers_get_names(tmp_path):
+    rows = ["sentence\tlabel", *(f"word {n}\t{n % 2}" for n in range(8))]
+    (tmp_path / "train.tsv").write_text("\n".join(rows))
+    (tmp_path / "dev.tsv").write_text("\n".join(rows[:5]))
+    settings = FinetuneSettings(*PLACES, task="sst2", data=tmp_path, name="sst2")
+    data = read_task_data(settings, Letters())
+    assert data.task.labels == ("negative", "positive")
+    assert data.task.class_of("1") == data.task.class_of("positive") == 1

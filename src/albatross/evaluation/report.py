@@ -141,13 +141,19 @@ class Report:
 
     def __str__(self) -> str:
         """Return a short table."""
-        width = max(map(len, self.figures)) + 2
+        width = max(map(len, self.figures)) + (2 if not self.depths else 18)
         rows = [f"  {'metric':<{width}}{'value':>8}   95 % interval"]
         for name, value in self.figures.items():
             row = f"  {name:<{width}}{shown(value):>8}"
             if (interval := self.intervals.get(name)) is not None:
                 row += f"   {shown(interval.low)} to {shown(interval.high)}"
             rows.append(row)
+        for depth in self.depths:
+            name = f"{self.main_metric} after depth {depth.name}"
+            rows.append(
+                f"  {name:<{width}}{shown(depth.score):>8}   {shown(depth.low)} to"
+                f" {shown(depth.high)}"
+            )
         if any(map(is_tuned, self.metrics)):
             rows.append("  Figures named best are tuned on this very file.")
         return "\n".join([f"{self.title}: {self.records:,} records", *rows])

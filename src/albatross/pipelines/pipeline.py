@@ -16,9 +16,7 @@ from albatross.engine.engine import Engine, Outputs, join_outputs, run, split_ou
 from albatross.engine.generation import write_answers
 from albatross.engine.open import EngineName, OpenModel, open_model
 from albatross.errors import ConfigError
-from albatross.pipelines.requests import records_of
 from albatross.progress import Progress
-from albatross.settings.answering import PredictSettings
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Given, Several, Task
 from albatross.tokenizer.folder import TokenizerName
@@ -101,23 +99,6 @@ def load(
         model, engine=engine, tokenizer=tokenizer, threads=threads, base=base, task=task
     )
     return Pipeline(opened, batch_tokens=batch_tokens)
-
-
-def open_pipeline(settings: PredictSettings) -> Pipeline:
-    """Open the model that the settings name."""
-    return load(
-        settings.model,
-        engine=settings.engine,
-        batch_tokens=settings.batch_tokens,
-        task=settings.task,
-    )
-
-
-def predict(settings: PredictSettings) -> list[Any]:
-    """Answer the texts of the settings, or the records or lines of their file."""
-    pipeline = open_pipeline(settings)
-    records = records_of(pipeline.task, settings)
-    return [answer for _, answer in pipeline.stream_records(records)]
 
 
 def answer_records(

@@ -66,6 +66,9 @@ class PredictSettings(Settings):
     """What computes; `auto` takes ONNX Runtime where the folder has been exported."""
     json: bool = False
     """Print JSON lines with all that the model says."""
+    submission: Path | None = None
+    """Write the answers to a test set of GLUE or SQuAD, given by --file, into this folder, as the
+    benchmark's server takes them."""
     batch_tokens: int = 4_096
     """Tokens computed together."""
 
@@ -80,6 +83,12 @@ class PredictSettings(Settings):
         if self.texts and self.file is not None:
             raise ConfigError(
                 "Texts are given as words or by `--file`. Received: both. Leave one out."
+            )
+        if self.submission is not None and (self.file is None or self.json):
+            raise ConfigError(
+                "`--submission` must come with the test set by `--file`, and without `--json`."
+                f" Received: --file {self.file}{' --json' if self.json else ''}. Name the test set"
+                " as it was published."
             )
 
 

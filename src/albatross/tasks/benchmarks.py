@@ -14,6 +14,14 @@ from albatross.data.glue import GLUE
 from albatross.data.text_files import PACKINGS
 from albatross.errors import AlbatrossWarning, ConfigError, DataError
 
+# What GLUE's numbers mean, in their order.
+_NAMES = {
+    "cola": ("unacceptable", "acceptable"),
+    "sst2": ("negative", "positive"),
+    "mrpc": ("not_equivalent", "equivalent"),
+    "qqp": ("not_duplicate", "duplicate"),
+    "wnli": ("not_entailment", "entailment"),
+}
 # Folders that hold GLUE's data sets, beside the one that is given.
 _GLUE_HOMES = ("", "glue/", "glue_data/")
 
@@ -33,7 +41,8 @@ class Benchmark:
         train: names of the training file
         dev: names of the development sets
         test: names of the test sets
-        labels: its labels as published; none where they are numbers, or the data's own
+        labels: its labels as published; none where they are values, or the data's own
+        names: what the labels mean, where the files only number them
         metric: the figure that is published of it
         submission: names of the files to hand in, one for each test set, with spaces between
     """
@@ -46,6 +55,7 @@ class Benchmark:
     dev: tuple[str, ...]
     test: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     metric: str = "accuracy"
     submission: str = ""
 
@@ -82,8 +92,8 @@ def find_files(benchmark: Benchmark, data: Path) -> BenchmarkFiles:
         train = next(_found(folder, benchmark.train), None)
         files = BenchmarkFiles(
             train,
-            {_stem(path): path for path in _found(folder, benchmark.dev)},
-            {_stem(path): path for path in _found(folder, benchmark.test)},
+            {stem_of(path): path for path in _found(folder, benchmark.dev)},
+            {stem_of(path): path for path in _found(folder, benchmark.test)},
         )
         if train or files.dev or files.test:
             return files
@@ -127,7 +137,7 @@ def _fitting(folder: Path, pattern: str) -> list[Path]:
     """Return the files that fit a pattern, the plain before the packed."""
     patterns = [pattern, *(pattern + packing for packing in PACKINGS)]
     fitting = [path for each in patterns for path in sorted(folder.glob(each))]
-    if len({_stem(path) for path in fitting}) > 1:
+    if len({stem_of(path) for path in fitting}) > 1:
         warnings.warn(
             f"One file should fit the name {pattern}. Received:"
             f" {', '.join(path.name for path in fitting)} in {str(folder)!r}."
@@ -138,7 +148,7 @@ def _fitting(folder: Path, pattern: str) -> list[Path]:
     return fitting
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
     """Return the name of a file without the endings of its packing and its format."""
     name = path.with_suffix("").name if path.suffix.lower() in PACKINGS else path.name
     for ending in (".tsv", ".csv", ".jsonl", ".json", ".txt", ".conll", ".parquet"):
@@ -159,6 +169,7 @@ def _glue(
         ("dev.tsv",),
         ("test.tsv",),
         GLUE[name].labels,
+        _NAMES.get(name, ()),
         metric,
         submission or f"{folder}.tsv",
     )

@@ -112,7 +112,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
         records,
         tokenizer,
         TaskOptions(
-            labels=settings.labels or (benchmark.labels if benchmark else ()),
+            labels=settings.labels or (benchmark.names or benchmark.labels if benchmark else ()),
             max_length=settings.max_length or TaskOptions().max_length,
             stride=settings.stride,
             format=layout,

@@ -7,12 +7,14 @@ import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from albatross.atomic import write_file, write_json
 from albatross.data.records import SpanRecord, TextRecord
 from albatross.errors import DataError, LabelError
 from albatross.tasks.answers import AnyAnswer
-from albatross.tasks.benchmarks import BENCHMARKS, Benchmark
+from albatross.tasks.benchmarks import BENCHMARKS, Benchmark, stem_of
+from albatross.tasks.task import Task
 
 GLUE_FILES = tuple(
     name
@@ -24,6 +26,64 @@ GLUE_FILES = tuple(
 
 # ZIP knows no earlier day; a fixed one makes equal archives of equal answers.
 _DAY = (1980, 1, 1, 0, 0, 0)
+
+
+def write_submission(
+    task: Task[Any],
+    file: Path,
+    records: Sequence[Any],
+    answers: Sequence[AnyAnswer],
+    folder: Path,
+) -> list[Path]:
+    """Write the answers to a test set of GLUE or SQuAD as the benchmark's server takes them.
+
+    Args:
+        task: what was answered.
+        file: the test set as it was published; of several, its name says which it is.
+        records: its records
+        answers: an answer for each
+        folder: where to write. GLUE's archive is packed anew of all tables that stand there.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        DataError: the model is of no benchmark that takes answers, or the file is not the test set.
+        LabelError: an answer is none of the benchmark's.
+    """
+    benchmark, test = benchmark_of_test(task, file)
+    if benchmark.format == "squad":
+        return write_squad_answers(benchmark, records, answers, folder)
+    table = write_glue_answers(benchmark, records, answers, folder, test)
+    archive = folder / "submission.zip"
+    pack_glue_answers(folder, archive)
+    return [table, archive]
+
+
+def benchmark_of_test(task: Task[Any], file: Path) -> tuple[Benchmark, str]:
+    """Return the benchmark whose test set a file is, and which of several.
+
+    Args:
+        task: of a model that learned from the benchmark's files; one of MNLI answers AX, too.
+        file: the test set
+
+    Raises:
+        DataError: it is of none that takes answers.
+    """
+    layout = getattr(getattr(task, "inputs", None), "format", "")
+    test = stem_of(file)
+    if layout == "squad":
+        return BENCHMARKS["squad2" if getattr(task, "no_answer", False) else "squad1"], test
+    if layout == "mnli" and test in ("AX", "diagnostic"):
+        return BENCHMARKS["ax"], test
+    if layout in BENCHMARKS and BENCHMARKS[layout].submission:
+        submission_file(BENCHMARKS[layout], test)
+        return BENCHMARKS[layout], test
+    raise DataError(
+        "A submission is for a model that was fine-tuned on GLUE or SQuAD by `--task` with the"
+        f" benchmark's name. Received: `{task.name}`, whose files are of the format"
+        f" {layout or 'text'!r}. Leave `--submission` out."
+    )
 
 
 def submission_file(benchmark: Benchmark, test: str = "") -> str:
@@ -61,7 +121,7 @@ def write_glue_answers(
     Args:
         benchmark: the benchmark
         records: the test set
-        answers: an answer for each record: labels as published, or numbers
+        answers: an answer for each record: labels as published or by their names, or numbers
         folder: where to write
         test: which of several test sets it is: "test_matched" or "test_mismatched"
 
@@ -161,6 +221,8 @@ def _spelled(benchmark: Benchmark, answer: AnyAnswer) -> str:
     given = answer.to_dict()
     if benchmark.labels:
         label = given.get("label")
+        if label in benchmark.names:
+            label = benchmark.labels[benchmark.names.index(str(label))]
         if label in benchmark.labels:
             return str(label)
         received, rule = repr(label), f"one of {', '.join(benchmark.labels)}"

@@ -2,13 +2,16 @@
 
 import json
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from albatross.data.records import SpanRecord, TextRecord
 from albatross.errors import DataError, LabelError
-from albatross.evaluation.submission import (
+from albatross.pipelines.submission import (
     GLUE_FILES,
+    benchmark_of_test,
     pack_glue_answers,
     submission_file,
     write_glue_answers,
@@ -48,6 +51,23 @@ def test_records_without_numbers_are_counted_from_zero(tmp_path):
     records = [TextRecord("a"), TextRecord("b")]
     path = write_glue_answers(BENCHMARKS["sst2"], records, labelled("1", "0"), tmp_path)
     assert path.read_text() == "index\tprediction\n0\t1\n1\t0\n"
+
+
+def test_names_of_labels_are_written_as_their_numbers(tmp_path):
+    answers = labelled("positive", "negative")
+    path = write_glue_answers(BENCHMARKS["sst2"], RECORDS, answers, tmp_path)
+    assert path.read_text() == "index\tprediction\n7\t1\n9\t0\n"
+
+
+def test_a_model_of_mnli_answers_ax():
+    task = SimpleNamespace(name="mnli", inputs=SimpleNamespace(format="mnli"))
+    assert benchmark_of_test(task, Path("AX.tsv"))[0].name == "ax"
+    assert benchmark_of_test(task, Path("test_matched.tsv.gz")) == (
+        BENCHMARKS["mnli"],
+        "test_matched",
+    )
+    with pytest.raises(DataError, match="one of the test sets test_matched"):
+        benchmark_of_test(task, Path("dev.tsv"))
 
 
 def test_similarity_is_a_number(tmp_path):
