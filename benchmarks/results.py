@@ -421,8 +421,8 @@ def _page(lines: Sequence[str]) -> str:
             " texts, the cosine of TF-IDF",
             "vectors for similarity and for choices beside their passage, the most frequent tag of"
             " a word for tags, the",
-            "sentence with most words of the question for SQuAD 1.1, no answer at all for 2.0, and the"
-            " source for translation.",
+            "sentence with most words of the question for SQuAD 1.1, no answer for 2.0, and for a"
+            " translation the source.",
             "",
             f"Each command begins with `{PROMPT}`; DATA is the folder of data, WORK that of"
             " `--work`, where the",

@@ -12,7 +12,7 @@ from albatross.data.packing import Example, pack
 from albatross.engine.engine import run
 from albatross.engine.onnx_engine import OnnxEngine
 from albatross.engine.torch_engine import TorchEngine
-from albatross.export.onnx_graph import write_step_graphs
+from albatross.export.step_graphs import write_step_graphs
 from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 

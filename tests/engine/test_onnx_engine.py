@@ -16,7 +16,7 @@ from albatross.data.packing import Example, pack
 from albatross.engine.engine import run
 from albatross.engine.onnx_engine import OnnxEngine, layer_files
 from albatross.errors import FolderError
-from albatross.export.onnx_graph import write_step_graphs
+from albatross.export.step_graphs import write_step_graphs
 from albatross.head_spec import HeadSpec
 
 TINY = AlbertConfig(

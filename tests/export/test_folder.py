@@ -117,7 +117,7 @@ def test_engines_that_differ_leave_nothing(finetuned, tmp_path, monkeypatch):
 
 
 def test_without_onnx_the_error_says_how_to_install_it(finetuned, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "albatross.export.onnx_graph")
+    monkeypatch.delitem(sys.modules, "albatross.export.step_graphs")
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingDependencyError, match=r'pip install "albatross\[export\]"'):
         export(ExportSettings(finetuned, tmp_path / "out"))

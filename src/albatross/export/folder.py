@@ -46,7 +46,7 @@ def export(settings: ExportSettings) -> Path:
         MissingDependencyError: onnx is not installed.
     """
     try:
-        from albatross.export.onnx_graph import write_step_graphs
+        from albatross.export.step_graphs import write_step_graphs
     except ModuleNotFoundError as error:
         if error.name != "onnx":
             raise
