@@ -103,7 +103,9 @@ ROWS = (
         "none",
         note="10 articles of 442",
     ),
-    Row("RACE", "--task race --data {data}/race", "choice", note="900 passages of 25,000"),
+    Row(
+        "RACE", "--task race --data {data}/race --epochs 1", "choice", note="900 passages of 25,000"
+    ),
     Row("TREC, 6 classes", "--train {work}/trec/train.tsv --dev {work}/trec/test.tsv", seeds=5),
     Row(
         "AG News",
@@ -163,7 +165,7 @@ ROWS = (
     Row(
         "Multi30k, English to German",
         "--task generation --train {work}/multi30k/train.jsonl --dev {work}/multi30k/test.jsonl"
-        " --learning-rate 1.5e-3 --beta2 0.98 --label-smoothing 0.1 --epochs 10 --batch-size 64"
+        " --learning-rate 1.5e-3 --beta2 0.98 --label-smoothing 0.1 --epochs 5 --batch-size 64"
         " --max-length 64",
         "copy",
         seeds=1,

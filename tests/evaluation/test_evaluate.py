@@ -187,3 +187,5 @@ def test_a_report_has_the_figure_of_each_depth(with_exits, review_file, monkeypa
     by_depth = answers_by_depth(engine, task, records, 512)
     wanted = [task.metrics(task.judge(answers, records))["accuracy"] for answers in by_depth]
     assert [depth.score for depth in report.depths] == pytest.approx(wanted)
+    rows = [line for line in str(report).splitlines() if "after depth" in line]
+    assert [float(row.split()[4]) for row in rows] == pytest.approx(wanted, abs=1e-4)
