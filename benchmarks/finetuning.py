@@ -3,11 +3,14 @@
 Needs data: GLUE's SST-2 and MNLI and SQuAD 1.1 in the folders of `--data`.
 
     python benchmarks/finetuning.py runs/pretrained --data ../shared/data
+    python benchmarks/finetuning.py runs/pretrained --data ../shared/data --variant albert-base-v2
 
-The same model, the same records, rates and numbers of steps, three seeds, one process a run, ours
-and theirs in turn. The Trainer gets the very ids that our task makes, tokenised beforehand, pads
-each batch to its longest and groups by length; ours trains from the files, packed. Seconds are
-those of the training loops. Both are scored by the same code, from the weights that they leave.
+With `--variant` a model of that size with random weights takes the folder's place: dev scores say
+little then. The same model, the same records, rates and numbers of steps, three seeds, one process
+a run, ours and theirs in turn. The Trainer gets the very ids that our task makes, tokenised
+beforehand, pads each batch to its longest and groups by length; ours trains from the files, packed.
+Seconds are those of the training loops. Both are scored by the same code, from the weights that
+they leave.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=[row.task for row in ROWS])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="records of each task, to try it out")
+    parser.add_argument("--variant", help="a size, in place of the folder's own")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sides = f"{'ours':>9} {'theirs':>9} examples/s {'ratio':>6}  {'ours':>17} {'theirs':>17}"
@@ -66,11 +70,14 @@ def main() -> None:
     for row in (row for row in ROWS if row.task in arguments.tasks):
         sides: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
         with tempfile.TemporaryDirectory() as work:
+            model = arguments.model
+            if arguments.variant:
+                model = _alone(_of_size, (arguments.variant, model, Path(work) / "model"))
             for seed in range(arguments.seeds):
                 out = Path(work) / str(seed)
                 limit = min(row.limit, arguments.limit or row.limit)
                 for side, run in (("ours", _ours), ("theirs", _theirs)):
-                    job = row, arguments.model, arguments.data / row.folder, out, limit, seed
+                    job = row, model, arguments.data / row.folder, out, limit, seed
                     sides[side].append(_alone(run, job))
         found.append({"task": row.task, **sides})
         _print(row, sides)
@@ -78,11 +85,31 @@ def main() -> None:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def _alone(run: Any, job: tuple[Any, ...]) -> dict[str, float]:
+def _alone(run: Any, job: tuple[Any, ...]) -> Any:
     """Run in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        result: dict[str, float] = pool.apply(run, job)
-        return result
+        return pool.apply(run, job)
+
+
+def _of_size(variant: str, source: Path, out: Path) -> Path:
+    """Write a model of a published size, with random weights and a folder's vocabulary."""
+    from dataclasses import replace
+
+    import albatross
+    from albatross.checkpoints.model_folder import read_config
+    from albatross.config import variant as config_of
+    from albatross.engine.open import open_tokenizer
+
+    tokenizer = open_tokenizer(source, read_config(source))
+    config = replace(
+        config_of(variant),
+        vocab_size=tokenizer.vocab_size,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    albatross.AlbertForPreTraining(config).save_pretrained(out)
+    tokenizer.save(out)
+    return out
 
 
 def _print(row: Row, sides: dict[str, list[dict[str, float]]]) -> None:
