@@ -78,6 +78,7 @@ __all__ = [
     "Answer",
     "Pipeline",
     "UnigramTokenizer",
+    "bench",
     "build_shards",
     "convert",
     "demo",

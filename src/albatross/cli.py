@@ -118,6 +118,11 @@ VERBS: dict[str, Verb] = {
         "albatross.settings.answering:InfoSettings",
         "what a variant or folder is and costs",
     ),
+    "bench": Verb(
+        "albatross.bench.bench:bench",
+        "albatross.settings.answering:BenchSettings",
+        "how fast a model answers here, and what it takes",
+    ),
     "demo": Verb(
         "albatross.demo:demo",
         "albatross.settings.answering:DemoSettings",
@@ -251,7 +256,8 @@ def _run(words: Sequence[str]) -> int:
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     elif result is not None:
         print(result)
-    following = getattr(result, "following", VERBS[verb].following)
+    following = getattr(settings, "following", VERBS[verb].following)
+    following = getattr(result, "following", following)
     if following and not getattr(settings, "dry_run", False):
         out = shlex.quote(str(getattr(settings, "out", "")))
         told = following.replace("{out}", out)

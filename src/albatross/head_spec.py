@@ -61,3 +61,5 @@ HEAD_LOSSES: dict[str, tuple[str, ...]] = {
     "embedding": ("cosine", "contrastive"),
 }
 """The losses of every kind of head, the usual one first."""
+POOLED = {"sequence", "choice"}
+"""The kinds of head that read the pooled first row alone."""

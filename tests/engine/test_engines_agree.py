@@ -1,17 +1,25 @@
 """Both engines on one folder: the same answers, whatever is shared and however it is stored."""
 
+import sys
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
+import torch
 from torch import nn
 
+from albatross.adapter_spec import AdapterSpec
 from albatross.atomic import write_json
 from albatross.checkpoints.model_folder import write_weights
 from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
-from albatross.engine.engine import run
-from albatross.engine.onnx_engine import OnnxEngine
+from albatross.engine.engine import run, run_depths
+from albatross.engine.onnx_engine import OnnxEngine, layer_files
 from albatross.engine.torch_engine import TorchEngine
+from albatross.errors import ConfigError, DataError
+from albatross.export.comparison import differences
+from albatross.export.quantization import quantise
 from albatross.export.step_graphs import write_step_graphs
 from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
@@ -20,7 +28,7 @@ HEADS = {"classifier": HeadSpec("sequence", 3)}
 LENGTHS = (1, 16, 2, 15, 9, 1)
 
 
-def model_of(groups=1, inner=1):
+def model_of(groups=1, inner=1, heads=HEADS, **more):
     config = AlbertConfig(
         vocab_size=60,
         embedding_size=8,
@@ -32,27 +40,169 @@ def model_of(groups=1, inner=1):
         intermediate_size=32,
         max_position_embeddings=16,
         initializer_range=0.3,
+        **more,
     )
-    return AlbertWithHeads(config, heads=HEADS).eval()
+    return AlbertWithHeads(config, heads=heads).eval()
 
 
-def examples():
+def stirred(model):
+    """The model with other weights: what is added to layers must act."""
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draw), alpha=0.1)
+    return model
+
+
+def exported(folder, model, dtype="float32"):
+    """Both engines of a model, stirred."""
+    stirred(model)
+    write_weights(folder, {n: a.astype(dtype) for n, a in model.to_arrays().items()})
+    write_json(folder / "config.json", model.config.to_dict())
+    write_step_graphs(folder, model.config, model.specs)
+    return TorchEngine.from_folder(folder, model.specs), OnnxEngine(folder, model.config)
+
+
+def examples(lengths=LENGTHS):
     draw = np.random.default_rng(0)
-    return [Example(draw.integers(0, 60, n), draw.integers(0, 2, n)) for n in LENGTHS]
+    return [Example(draw.integers(0, 60, n), draw.integers(0, 2, n)) for n in lengths]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("inner", [1, 2])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_engines_agree_on_ragged_batches(tmp_path, groups, inner, dtype):
-    model = model_of(groups, inner)
-    write_weights(tmp_path, {n: a.astype(dtype) for n, a in model.to_arrays().items()})
-    write_json(tmp_path / "config.json", model.config.to_dict())
-    write_step_graphs(tmp_path, model.config, HEADS)
-    engines = TorchEngine.from_folder(tmp_path, HEADS), OnnxEngine(tmp_path, model.config)
-    found, expected = (run(engine, pack(examples()))["classifier"] for engine in engines)
-    assert np.ptp(expected, axis=0).min() > 0.1
+    engines = exported(tmp_path, model_of(groups, inner), dtype)
+    expected, found = (run(engine, pack(examples()))["classifier"] for engine in engines)
+    assert np.ptp(expected, axis=0).min() > 0.05
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+ADDED: dict[str, dict[str, Any]] = {
+    "residuals": {"depth_lora_rank": 3},
+    "residuals of groups": {"depth_lora_rank": 3, "groups": 2, "inner": 2},
+    "residuals of no sharing": {"depth_lora_rank": 3, "groups": 4, "cross_layer_sharing": "none"},
+    "lora of each depth": {"adapter": AdapterSpec("lora", 2, True, scale=2.0)},
+    "lora of one map": {"adapter": AdapterSpec("lora", 2, True, ("ffn",))},
+    "one bottleneck": {"adapter": AdapterSpec("bottleneck", 2)},
+    "bottlenecks": {"adapter": AdapterSpec("bottleneck", 2, True, ("attention.dense",))},
+    "both": {"depth_lora_rank": 2, "adapter": AdapterSpec("bottleneck", 2, True), "inner": 2},
+    "both over shared feed-forward": {
+        "depth_lora_rank": 2,
+        "adapter": AdapterSpec("lora", 2, True),
+        "cross_layer_sharing": "ffn",
+    },
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_engines_agree_on_what_is_added_to_a_layer(tmp_path, name, dtype):
+    engines = exported(tmp_path, model_of(**ADDED[name]), dtype)
+    batch = pack(examples())
+    expected, found = ([engine.embed(batch)] for engine in engines)
+    for engine, rows in zip(engines, (expected, found), strict=True):
+        for depth in range(engine.config.depth):
+            rows.append(engine.layer(rows[-1], batch.cu_seqlens, depth))
+    for ours, theirs in zip(expected, found, strict=True):
+        np.testing.assert_allclose(theirs, ours, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_a_layer_asks_for_the_depth_only_where_depths_differ(tmp_path, name):
+    model = model_of(**ADDED[name])
+    exported(tmp_path, model)
+    config, files = model.config, layer_files(model.config)
+    own = config.depth_lora_rank or (config.adapter is not None and config.adapter.per_depth)
+    for file in set(files):
+        graph = onnx.load(tmp_path / file, load_external_data=False).graph
+        asks = "depth" in {value.name for value in graph.input}
+        assert asks == (bool(own) and files.count(file) > 1)
+
+
+KINDS = {
+    "sequence": HeadSpec("sequence", 3),
+    "choice": HeadSpec("choice", 1),
+    "token": HeadSpec("token", 5),
+    "span": HeadSpec("span", 2),
+    "beam_span": HeadSpec("beam_span", 2),
+    "embedding": HeadSpec("embedding", 0),
+}
+SHAPES = [(1,), (16,), (1, 1, 1), (7, 7, 7), LENGTHS]
+
+
+@pytest.mark.parametrize("lengths", SHAPES)
+def test_engines_agree_on_every_kind_of_head(tmp_path, lengths):
+    heads = {f"heads.{kind}": spec for kind, spec in KINDS.items()}
+    engines = exported(tmp_path, model_of(heads=heads))
+    for made in (examples(lengths), [examples(lengths)[0]] * 3):
+        expected, found = (run(engine, pack(made)) for engine in engines)
+        assert list(found) == list(expected)
+        assert {n: (a.shape, a.dtype) for n, a in found.items()} == {
+            n: (a.shape, a.dtype) for n, a in expected.items()
+        }
+        assert max(differences(expected, found, heads).values()) <= 1e-4
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_every_head_and_addition_answers_nearly_alike_in_8_bits(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(sys.modules["albatross.export.quantization"], "_LEAST_SIZE", 1)
+    heads = {f"heads.{kind}": spec for kind, spec in KINDS.items()}
+    heads["exits"] = HeadSpec("sequence", 3, {"exits": True})
+    model = stirred(model_of(heads=heads, **ADDED[name]))
+    rounded = quantise(model.to_arrays())
+    assert {"exits.exits.0.weight_int8", "heads.beam_span.end_dense.weight_int8"} <= set(rounded)
+    write_weights(tmp_path, rounded)
+    write_step_graphs(tmp_path, model.config, heads)
+    batch = pack(examples())
+    pair = TorchEngine(model), OnnxEngine(tmp_path, model.config)
+    for expected, found in zip(*(run_depths(engine, batch) for engine in pair), strict=True):
+        assert list(found) == list(expected)
+        apart = differences(expected, found, {n: heads[n] for n in heads if n in expected})
+        assert 0 < max(apart.values()) < 0.6
+
+
+# === Exits ===
+
+EXITS = {"classifier": HeadSpec("sequence", 3, {"exits": True}), "other": HeadSpec("sequence", 2)}
+
+
+@pytest.mark.parametrize("lengths", SHAPES)
+def test_engines_agree_after_every_depth(tmp_path, lengths):
+    engines = exported(tmp_path, model_of(inner=2, heads=EXITS))
+    assert [engine.exit_names for engine in engines] == [("classifier",)] * 2
+    expected, found = (run_depths(engine, pack(examples(lengths))) for engine in engines)
+    assert [list(outputs) for outputs in found] == [list(outputs) for outputs in expected]
+    assert [list(outputs) for outputs in found] == [["classifier"]] * 7 + [["classifier", "other"]]
+    for ours, theirs in zip(expected, found, strict=True):
+        np.testing.assert_allclose(theirs["classifier"], ours["classifier"], atol=1e-4, rtol=0)
+
+
+def test_after_the_last_depth_heads_answer_as_without_exits(tmp_path):
+    engine, batch = exported(tmp_path, model_of(heads=EXITS))[1], pack(examples())
+    last, plain = run_depths(engine, batch)[-1], run(engine, batch)
+    for name in plain:
+        np.testing.assert_array_equal(last[name], plain[name])
+
+
+def test_a_model_without_exits_refuses_an_earlier_depth_in_either_engine(tmp_path):
+    batch = pack(examples())
+    for engine in exported(tmp_path, model_of()):
+        assert engine.exit_names == ()
+        with pytest.raises(ConfigError, match=r"need exits\. Received: a model without"):
+            engine.heads(engine.embed(batch), batch, 0)
+
+
+def test_a_sequence_beyond_the_positions_is_refused_alike_by_both(tmp_path):
+    messages = []
+    for engine in exported(tmp_path, model_of()):
+        with pytest.raises(DataError, match=r"at most 16 tokens .*Received: 17\.") as caught:
+            engine.embed(pack(examples((3, 17))))
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+# === Torch ===
 
 
 def test_an_answer_does_not_depend_on_its_company():
@@ -84,12 +234,13 @@ def test_no_padding_enters_a_product_of_the_exported_layer(tmp_path):
     (tmp_path / "layer.0.onnx").write_bytes(probe.SerializeToString())
     engine, batch = OnnxEngine(tmp_path, model.config), pack(examples())
     found: list[tuple[int, ...]] = []
-    session = engine._layers[0]
+    graph = engine._layers[0]
 
     class Watched:
-        def run(self, names, inputs):
-            found.extend(array.shape for array in session.run(products, inputs))
-            return session.run(names, inputs)
+        def run(self, inputs):
+            outputs = graph.run(inputs)
+            found.extend(outputs[name].shape for name in products)
+            return outputs
 
     engine._layers = [Watched()] * 4
     run(engine, batch)

@@ -10,14 +10,16 @@ import torch
 from transformers import AlbertConfig as TransformersConfig
 from transformers import AlbertForSequenceClassification
 
+from albatross.checkpoints.model_folder import write_weights
 from albatross.checkpoints.safetensors_file import read_header_text
 from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import run
 from albatross.engine.onnx_engine import OnnxEngine, layer_files
-from albatross.errors import FolderError
+from albatross.errors import DataError, FolderError
 from albatross.export.step_graphs import write_step_graphs
 from albatross.head_spec import HeadSpec
+from albatross.modeling.with_heads import AlbertWithHeads
 
 TINY = AlbertConfig(
     vocab_size=60,
@@ -144,6 +146,14 @@ def test_answering_imports_neither_torch_nor_onnx(folder):
     assert (done.returncode, done.stdout) == (0, "(1, 2)\n"), done.stderr
 
 
+@pytest.mark.parametrize("length", [17, 500])
+def test_a_sequence_beyond_the_positions_is_refused_before_it_is_run(engine, length):
+    too_long = Example(np.zeros(length, np.int64), np.zeros(length, np.int64))
+    with pytest.raises(DataError, match=rf"at most 16 tokens .*Received: {length}\. Cut the text"):
+        engine.embed(pack([example(3), too_long]))
+    assert logits(engine, example(16)).shape == (1, 2)
+
+
 # === Refusals ===
 
 
@@ -161,6 +171,62 @@ def test_a_damaged_graph_is_refused_in_one_line(folder, keep):
     with pytest.raises(FolderError, match=r"`layer.0.onnx` must be a step graph") as caught:
         OnnxEngine(folder, TINY)
     assert "\n" not in str(caught.value)
+
+
+def change_graph(path, change):
+    model = onnx.load(path, load_external_data=False)
+    change(model)
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "message"),
+    [
+        ("embed.onnx", "input", "must take input_ids, position_ids, token_type_ids"),
+        ("layer.1.onnx", "input", "must take block_to_rows, key_lengths, rows, rows_to_block"),
+        ("heads.onnx", "input", "must take rows"),
+        ("embed.onnx", "output", "must give rows"),
+        ("layer.0.onnx", "output", "must give rows_out"),
+    ],
+)
+def test_a_graph_of_another_version_is_refused(folder, name, port, message):
+    def rename(model):
+        value = getattr(model.graph, port)[0]
+        for node in model.graph.node:
+            names = getattr(node, port)
+            names[:] = ["other" if one == value.name else one for one in names]
+        value.name = "other"
+
+    change_graph(folder / name, rename)
+    with pytest.raises(FolderError, match=rf"`{name}` {message}\. Received: .* other") as caught:
+        OnnxEngine(folder, TINY)
+    assert "Run `albatross export` again, with this version." in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["layer.0.onnx", "heads.onnx"])
+def test_a_graph_that_asks_for_what_is_not_known_is_refused(folder, name):
+    more = onnx.helper.make_tensor_value_info("other", onnx.TensorProto.FLOAT, [])
+    change_graph(folder / name, lambda model: model.graph.input.append(more))
+    with pytest.raises(FolderError, match=rf"`{name}` must take .* which takes .*other"):
+        OnnxEngine(folder, TINY)
+
+
+@pytest.mark.parametrize("name", ["embed.onnx", "layer.1.onnx", "heads.onnx"])
+def test_a_graph_for_a_later_runtime_is_refused_in_one_line(folder, name):
+    change_graph(folder / name, lambda model: setattr(model, "ir_version", 999))
+    with pytest.raises(FolderError, match=rf"`{name}` must be a step graph .*999") as caught:
+        OnnxEngine(folder, TINY)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_exit_without_its_graph_is_named(tmp_path):
+    heads = {"classifier": HeadSpec("sequence", 2, {"exits": True})}
+    write_weights(tmp_path, AlbertWithHeads(TINY, heads=heads).to_arrays())
+    write_step_graphs(tmp_path, TINY, heads)
+    (tmp_path / "exits.onnx").unlink()
+    with pytest.raises(FolderError, match=r"must hold `exits\.onnx`.*albatross export"):
+        OnnxEngine(tmp_path, TINY)
 
 
 @pytest.mark.parametrize("place", ["../x", "link", "absolute"])

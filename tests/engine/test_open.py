@@ -217,6 +217,29 @@ def test_a_graph_in_place_of_another_is_refused(exported, copy_of, change_json, 
         open_model(folder)
 
 
+def test_a_head_that_no_graph_has_is_refused(exported, copy_of, change_json):
+    folder = copy_of(exported)
+    inputs = {"max_length": 48, "stride": None, "format": "text", "columns": {}}
+    values = {"kind": "similarity", "loss": "cosine", "low": 0, "high": 1, **inputs}
+    change_json(
+        folder / "task.json", alike={**values, "head": "heads.embedding", "metric": "spearman"}
+    )
+    with pytest.raises(FolderError, match=r"`heads\.onnx` must answer .*no output for 'heads\.emb"):
+        open_model(folder)
+    assert set(open_model(folder, engine="torch").tasks) == {"reviews", "alike"}
+
+
+def test_exits_that_no_graph_has_are_refused(exported, copy_of):
+    folder = copy_of(exported)
+    weights = dict(read_weights(folder))
+    for depth, name in product(range(3), ("weight", "bias")):
+        weights[f"exits.classifier.{depth}.{name}"] = weights[f"classifier.{name}"]
+    write_weights(folder, weights)
+    (folder / "run.json").unlink()
+    with pytest.raises(FolderError, match=r"must have been exported from the `model\.safetensors`"):
+        open_model(folder)
+
+
 def test_other_weights_under_the_same_graphs_are_refused(exported, copy_of):
     folder = copy_of(exported)
     arrays = {name: np.array(array) * 2 for name, array in read_weights(folder).items()}

@@ -4,8 +4,10 @@ import sys
 import pytest
 from transformers import AlbertForSequenceClassification
 
-from albatross.errors import ConfigError, FolderError, MissingDependencyError
+from albatross.checkpoints.model_folder import read_config, read_weights, write_weights
+from albatross.errors import FolderError, MissingDependencyError
 from albatross.export import folder as module
+from albatross.export.comparison import compare_words
 from albatross.export.folder import export
 from albatross.pipelines.pipeline import load
 from albatross.settings.answering import ExportSettings
@@ -82,6 +84,22 @@ def test_a_vocabulary_in_tokenizer_json_alone_comes_along(exported, with_tokeniz
     assert load(out)("anything") == load(source)("anything")
 
 
+def test_a_pretrained_model_predicts_words(pretrained, tmp_path):
+    out = export(ExportSettings(pretrained, tmp_path / "out"))
+    graphs = sorted(path.name for path in out.glob("*.onnx"))
+    assert graphs == ["embed.onnx", "layer.0.onnx", "predictions.onnx"]
+    compare_words(out, read_config(out), 1e-4)
+    with pytest.raises(FolderError, match="pre-trained only"):
+        load(out)
+
+
+def test_words_that_differ_leave_nothing(pretrained, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(FolderError, match=r"must answer alike.*in `predictions`"):
+        export(ExportSettings(pretrained, tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+
+
 # === Refusals ===
 
 
@@ -103,14 +121,19 @@ def test_an_earlier_export_is_replaced_and_nothing_else(finetuned, copy_of, expo
             export(ExportSettings(finetuned, taken))
 
 
-def test_a_pretrained_model_has_no_head_to_export(pretrained, tmp_path):
+def test_a_model_without_any_head_is_refused(pretrained, copy_of, tmp_path):
+    folder = copy_of(pretrained)
+    write_weights(
+        folder, {n: a for n, a in read_weights(folder).items() if n.startswith("albert.")}
+    )
+    (folder / "run.json").unlink()
     with pytest.raises(FolderError, match="pre-trained only"):
-        export(ExportSettings(pretrained, tmp_path / "out"))
+        export(ExportSettings(folder, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_engines_that_differ_leave_nothing(finetuned, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_LARGEST_DIFFERENCE", -1.0)
+    monkeypatch.setattr(module, "LARGEST_DIFFERENCE", -1.0)
     with pytest.raises(FolderError, match=r"Both engines must answer alike.*in `classifier`"):
         export(ExportSettings(finetuned, tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
@@ -148,10 +171,12 @@ def test_a_delta_folder_becomes_a_whole_one_with_its_adapter_merged(
 
 
 @pytest.mark.parametrize("adapt", ["lora", "adapter"])
-def test_an_adapter_that_cannot_be_merged_cannot_be_exported(delta_of, pretrained, tmp_path, adapt):
-    folder = delta_of(pretrained, "delta", Adaptation(adapt, 4, per_depth=True))
-    with pytest.raises(
-        ConfigError, match="An adapter can be merged into the weights if it is LoRA"
-    ):
-        export(ExportSettings(folder, tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
+def test_an_adapter_of_each_depth_is_exported_as_it_is(
+    delta_of, pretrained, reviews, tmp_path, adapt
+):
+    labels = ("negative", "positive")
+    adaptation = Adaptation(adapt, 4, per_depth=True)
+    folder = delta_of(pretrained, "delta", adaptation, labels=labels)
+    out = export(ExportSettings(folder, tmp_path / "out"))
+    assert read(out / "config.json")["adapter"]["per_depth"] is True
+    assert shares(out, reviews) == pytest.approx(shares(folder, reviews), abs=1e-5)

@@ -319,13 +319,22 @@ def test_a_damaged_header_is_refused(tmp_path, header):
         write_step_graphs(tmp_path, TINY, HEADS)
 
 
-@pytest.mark.parametrize("heads", [{}, {"classifier": HeadSpec("span", 2)}])
-def test_heads_without_a_graph_are_refused(folder, heads):
-    with pytest.raises(ConfigError, match="at least one head, and every head of kind sequence"):
-        write_step_graphs(folder, TINY, heads)
+def test_a_folder_without_a_head_is_refused(folder):
+    with pytest.raises(ConfigError, match=r"at least one head\. Received: no head"):
+        write_step_graphs(folder, TINY, {})
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
 
 
-def test_residuals_of_depths_are_refused_with_the_command_that_removes_them(folder):
-    config = replace(TINY, depth_lora_rank=2)
-    with pytest.raises(ConfigError, match=r"Received: 2\. `albatross convert.*groups 4"):
-        write_step_graphs(folder, config, HEADS)
+def test_a_head_of_another_size_is_refused(folder):
+    with pytest.raises(WeightsError, match=r"classifier\.weight .*shape \(2, 16\).*\(3, 16\)"):
+        write_step_graphs(folder, TINY, {"classifier": HeadSpec("span", 2)})
+
+
+def test_what_depths_add_must_be_in_the_file(folder):
+    with pytest.raises(WeightsError, match=r"depth_residuals\.0\..*no such tensor"):
+        write_step_graphs(folder, replace(TINY, depth_lora_rank=2), HEADS)
+
+
+def test_exits_must_be_in_the_file(folder):
+    with pytest.raises(WeightsError, match=r"exits\.classifier\.0\.weight .*no such tensor"):
+        write_step_graphs(folder, TINY, {"classifier": HeadSpec("sequence", 3, {"exits": True})})

@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 
 from albatross.atomic import read_json, write_json
 from albatross.checkpoints.base_file import check_base, find_base, is_delta
+from albatross.checkpoints.eight_bits import check_floats
 from albatross.checkpoints.huggingface import Arrays, canonical, published_gelu
 from albatross.checkpoints.safetensors_file import map_arrays, write_arrays
 from albatross.config import AlbertConfig
@@ -90,8 +91,19 @@ def read_weights(folder: Path, base: str | Path | None = None) -> Arrays:
     Raises:
         WeightsError: tied tensors differ.
         FolderError: a file is missing, damaged, or not the one that `run.json` describes; a delta
-            folder's base is not there, or another model.
+            folder's base is not there, or another model; or the weights are in 8 bits.
         MissingDependencyError: the folder has a pickle alone, and torch is not installed.
+    """
+    arrays = read_stored_weights(folder, base)
+    check_floats(arrays, folder)
+    return arrays
+
+
+def read_stored_weights(folder: Path, base: str | Path | None = None) -> Arrays:
+    """Read a folder's weights as `read_weights`, but those in 8 bits too, as they are stored.
+
+    Raises:
+        WeightsError, FolderError, MissingDependencyError: as `read_weights`.
     """
     own = read_own_weights(folder)
     if is_delta(folder):

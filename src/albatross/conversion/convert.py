@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from albatross.atomic import check_free, read_json, write_json, writing
+from albatross.checkpoints.eight_bits import check_floats
 from albatross.checkpoints.huggingface import (
     Arrays,
     encoder_shapes,
@@ -39,6 +40,7 @@ def convert(settings: ConvertSettings) -> ConversionReport:
     """
     check_free(settings.out)
     source = open_source(settings.source, config=settings.config)
+    check_floats(source.arrays, settings.source)
     _check_place(settings.out, source)
     if settings.hidden_act is None:
         warn_of_activation(source.files, source.config, source.arrays)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from albatross.atomic import read_json
 from albatross.checkpoints.bert import from_bert, read_bert_config
+from albatross.checkpoints.eight_bits import holds_int8, stand_ins
 from albatross.checkpoints.frozen_graph import read_frozen_graph
 from albatross.checkpoints.google import (
     CONFIG_FILE,
@@ -31,7 +32,7 @@ from albatross.checkpoints.huggingface import (
     fit,
 )
 from albatross.checkpoints.locate import find_model
-from albatross.checkpoints.model_folder import CONFIG, read_run, read_weights, weight_files
+from albatross.checkpoints.model_folder import CONFIG, read_run, read_stored_weights, weight_files
 from albatross.checkpoints.tensorflow import TensorFlowCheckpoint, find_checkpoint
 from albatross.config import AlbertConfig
 from albatross.errors import FolderError
@@ -121,7 +122,7 @@ def _is_google(path: Path) -> bool:
 def _open_folder(folder: Path) -> Source:
     """Open a folder with `config.json`."""
     values = read_json(folder / CONFIG)
-    arrays = read_weights(folder)
+    arrays = read_stored_weights(folder)
     if values.get("model_type") == "bert":
         config = read_bert_config(values)
         named = from_bert(arrays, config)
@@ -193,6 +194,8 @@ def _config_beside(place: Path) -> Path:
 
 def _check_encoder(arrays: Arrays, config: AlbertConfig, place: Path) -> None:
     """Refuse tensors that are not those of the configuration's encoder; heads may be any."""
+    if holds_int8(arrays):
+        arrays = stand_ins({name: array.shape for name, array in arrays.items()})
     pooler = "albert.pooler.weight" in arrays
     fit(arrays, encoder_shapes(config, pooler=pooler), source=str(place))
 

@@ -26,6 +26,11 @@ class Engine(Protocol):
 
     config: AlbertConfig
 
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """The heads that answer after every depth; none of a model without exits."""
+        ...
+
     def embed(self, batch: PackedBatch) -> Rows:
         """Return the rows `(total_tokens, hidden)` that enter depth 0."""
         ...

@@ -1,51 +1,50 @@
-"""The engine without torch: three kinds of step graph, run by ONNX Runtime over packed rows.
+"""The engine without torch: a few step graphs, run by ONNX Runtime over packed rows.
 
-An exported model folder holds `embed.onnx`, one `layer.K.onnx` for each distinct layer and
-`heads.onnx`. They have no weights of their own: their initialisers point into the folder's
-`model.safetensors`. File names follow from the configuration alone, by functions of this file that
-the exporter uses too. How a graph is built is not known here.
+An exported model folder holds `embed.onnx`, one `layer.K.onnx` for each distinct layer,
+`heads.onnx`, `exits.onnx` where heads answer before the last depth, and `predictions.onnx` where
+there is a masked-word head. They have no weights of their own: their initialisers point into the
+folder's `model.safetensors`. File names follow from the configuration alone, by functions of this
+file that the exporter uses too. How a graph is built is not known here.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
-from albatross.checkpoints.safetensors_file import read_header_text
+from albatross.checkpoints.safetensors_file import read_header
 from albatross.config import AlbertConfig
 from albatross.data.packing import IntArray, PackedBatch, padded_indices
 from albatross.engine.engine import Outputs
-from albatross.errors import ConfigError, FolderError
+from albatross.engine.step_graph import (
+    WEIGHTS_FILE,
+    StepGraph,
+    header_digest,
+    open_graph,
+    session_options,
+)
+from albatross.errors import ConfigError, DataError
 
 FloatArray = NDArray[np.float32]
-WEIGHTS_FILE = "model.safetensors"
 EMBED_FILE = "embed.onnx"
 HEADS_FILE = "heads.onnx"
+EXITS_FILE = "exits.onnx"
+PREDICTIONS_FILE = "predictions.onnx"
+WORDS = "predictions"
+"""Prefix of the masked-word head's tensors, and the name of its graph's output."""
+SINGLE_FILE = "model.onnx"
+"""A whole model in one graph, for others than this engine."""
 _EMBED_INPUTS = {"input_ids", "token_type_ids", "position_ids"}
-_LAYER_INPUTS = {"rows", "rows_to_block", "block_to_rows", "key_lengths"}
-_HEADS_INPUTS = {"rows", "first"}
-HEADER_DIGEST_KEY = "weights_header_sha256"
-"""Metadata of a graph: which header of `model.safetensors` its offsets were taken from."""
-ERRORS_ONLY = 3
-"""ONNX Runtime's level of logging."""
-# ONNX Runtime's exceptions share no root below Exception: each kind that loading raises is named.
-_LOAD_ERRORS = (
-    runtime_errors.Fail,
-    runtime_errors.InvalidArgument,
-    runtime_errors.InvalidGraph,
-    runtime_errors.InvalidProtobuf,
-    runtime_errors.NoModel,
-    runtime_errors.NoSuchFile,
-    runtime_errors.NotImplemented,
-    runtime_errors.RuntimeException,
-)
+_GATHERS = {"rows_to_block", "key_lengths"}
+_LAYER_INPUTS = {"rows", "block_to_rows", *_GATHERS}
+# What heads may ask for beside the rows: each takes what it reads.
+_HEADS_OPTIONS = {"first", "token_type_ids", *_GATHERS}
 
 
 @dataclass(frozen=True)
@@ -84,62 +83,111 @@ class OnnxEngine:
         """Load the graphs; `threads` defaults to one for each core.
 
         Raises:
-            FolderError: a graph is missing or damaged, or was exported from other weights.
+            FolderError: a graph is missing or damaged, or was exported from other weights or by
+                another version.
         """
         self.config = config
         self.threads = threads
-        digest = hashlib.sha256(read_header_text(folder / WEIGHTS_FILE)).hexdigest()
+        digest = header_digest(folder)
         files = layer_files(config)
         distinct = dict.fromkeys(files)
         # Idle threads that spin for a moment make the next call of the same session 10 % faster and
         # starve those of another: twelve distinct layers were three times slower with it.
-        layer_options = _session_options(threads or 0, spin=len(distinct) == 1)
+        layer_options = session_options(threads or 0, spin=len(distinct) == 1)
         layers = {
-            name: _open(folder / name, digest, layer_options, _LAYER_INPUTS) for name in distinct
+            name: StepGraph(
+                open_graph(
+                    folder / name, digest, layer_options, _LAYER_INPUTS, {"depth"}, {"rows_out"}
+                )
+            )
+            for name in distinct
         }
         self._layers = [layers[name] for name in files]
         # Too little work for a second thread.
-        end_options = _session_options(1, spin=False)
-        self._embed = _open(folder / EMBED_FILE, digest, end_options, _EMBED_INPUTS)
-        self._heads = _open(folder / HEADS_FILE, digest, end_options, _HEADS_INPUTS)
+        end_options = session_options(1, spin=False)
+        embed = open_graph(
+            folder / EMBED_FILE, digest, end_options, _EMBED_INPUTS, outputs={"rows"}
+        )
+        self._embed = StepGraph(embed)
+        self._heads: StepGraph | None = None
+        self._exits: StepGraph | None = None
+        self._predictions: StepGraph | None = None
+        self._open_heads(folder, digest, end_options)
         self._cached: _Attended | None = None
 
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """The heads that answer after every depth."""
+        return () if self._exits is None else self._exits.outputs
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the heads' outputs after the last depth."""
+        return () if self._heads is None else self._heads.outputs
+
     def embed(self, batch: PackedBatch) -> FloatArray:
-        """Return the rows (total_tokens, hidden) that enter depth 0."""
+        """Return the rows (total_tokens, hidden) that enter depth 0.
+
+        Raises:
+            DataError: a sequence is longer than the table of positions.
+        """
+        positions = self.config.max_position_embeddings
+        if batch.max_seqlen > positions:
+            raise DataError(
+                f"A sequence must have at most {positions} tokens (`max_position_embeddings`)."
+                f" Received: {batch.max_seqlen}. Cut the text into windows."
+            )
         inputs = {
             "input_ids": batch.input_ids,
             "token_type_ids": batch.token_type_ids,
             "position_ids": batch.position_ids,
         }
-        rows: FloatArray = self._embed.run(["rows"], inputs)[0]
-        return rows
+        return self._embed.run(inputs)["rows"]
 
     def layer(self, rows: FloatArray, cu_seqlens: IntArray, depth: int) -> FloatArray:
         """Apply the layer of a flat depth index to rows (total_tokens, hidden)."""
-        attended = self._attended(cu_seqlens)
-        inputs = {
-            "rows": rows,
-            "rows_to_block": attended.rows_to_block,
-            "block_to_rows": attended.block_to_rows,
-            "key_lengths": attended.key_lengths,
-        }
-        result: FloatArray = self._layers[depth].run(["rows_out"], inputs)[0]
-        return result
+        return self._layers[depth].run(self.layer_inputs(rows, cu_seqlens, depth))["rows_out"]
+
+    def layer_inputs(self, rows: FloatArray, cu_seqlens: IntArray, depth: int) -> dict[str, Any]:
+        """Return what the graph of a layer takes, by name."""
+        return {"rows": rows, "depth": depth, **self._attended(cu_seqlens).inputs}
 
     def heads(self, rows: FloatArray, batch: PackedBatch, depth: int | None = None) -> Outputs:
-        """Return (sequences, size) logits by the head's name.
+        """Return every head's outputs by name, as torch gives them.
 
         Raises:
-            ConfigError: a depth is named; exported folders have no exits.
+            ConfigError: a depth is named, and no head has exits.
         """
-        if depth is not None:
+        if depth is not None and not self.exit_names:
             raise ConfigError(
-                "An exported folder answers after its last depth alone. Received: a wish for depth"
-                f" {depth}. Use the folder that was exported, with torch."
+                "Answers before the last depth need exits. Received: a model without. Fine-tune it"
+                " with `--early-exit`."
             )
-        names = [output.name for output in self._heads.get_outputs()]
-        first = np.ascontiguousarray(batch.cu_seqlens[:-1])
-        return dict(zip(names, self._heads.run(names, {"rows": rows, "first": first}), strict=True))
+        is_last = depth is None or depth == self.config.depth - 1
+        graph = self._heads if is_last else self._exits
+        if graph is None:
+            return {}
+        inputs = {
+            "rows": rows,
+            "first": np.ascontiguousarray(batch.cu_seqlens[:-1]),
+            "token_type_ids": batch.token_type_ids,
+            "depth": depth,
+            **self._attended(batch.cu_seqlens).inputs,
+        }
+        return graph.run(inputs)
+
+    def predictions(self, rows: FloatArray) -> FloatArray:
+        """Return the logits of the words at some of the last rows: (asked, vocab).
+
+        Raises:
+            ConfigError: the model has no masked-word head.
+        """
+        if self._predictions is None:
+            raise ConfigError(
+                "Words are predicted by the masked-word head. Received: a folder without"
+                f" `{PREDICTIONS_FILE}`. Export the pre-trained model."
+            )
+        return self._predictions.run({"rows": rows})[WORDS]
 
     def select(self, rows: FloatArray, indices: IntArray) -> FloatArray:
         """Return the rows at these token indices, in this order."""
@@ -153,6 +201,18 @@ class OnnxEngine:
         """Say how many depths and distinct layers there are."""
         distinct = len(set(layer_files(self.config)))
         return f"OnnxEngine(depth={self.config.depth}, layers={distinct}, threads={self.threads})"
+
+    def _open_heads(self, folder: Path, digest: str, options: onnxruntime.SessionOptions) -> None:
+        """Open what stands on the encoder: heads, their exits, the masked-word head."""
+        if (folder / PREDICTIONS_FILE).is_file():
+            path, more = folder / PREDICTIONS_FILE, session_options(self.threads or 0, spin=False)
+            self._predictions = StepGraph(open_graph(path, digest, more, {"rows"}, outputs={WORDS}))
+        if self._predictions is None or (folder / HEADS_FILE).is_file():
+            path = folder / HEADS_FILE
+            self._heads = StepGraph(open_graph(path, digest, options, {"rows"}, _HEADS_OPTIONS))
+        if any(name.startswith("exits.") for name in read_header(folder / WEIGHTS_FILE)):
+            path = folder / EXITS_FILE
+            self._exits = StepGraph(open_graph(path, digest, options, {"rows", "depth"}, {"first"}))
 
     def _attended(self, cu_seqlens: IntArray) -> _Attended:
         """Return the gathers of a batch, made once for all its depths."""
@@ -181,44 +241,11 @@ class _Attended:
     block_to_rows: IntArray
     key_lengths: NDArray[np.int32]
 
-
-def _session_options(threads: int, *, spin: bool) -> onnxruntime.SessionOptions:
-    """Return options of one session; 0 threads means one for each core."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads
-    options.log_severity_level = ERRORS_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
-    return options
-
-
-def _open(
-    path: Path, digest: str, options: onnxruntime.SessionOptions, inputs: set[str]
-) -> onnxruntime.InferenceSession:
-    """Return a session over a graph of this kind whose offsets belong to the weights beside it."""
-    if not path.is_file():
-        raise FolderError(
-            f"An exported folder must hold `{path.name}`. Received: {path.parent}, without it."
-            " Run `albatross export` first."
-        )
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except _LOAD_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise FolderError(
-            f"`{path.name}` must be a step graph over the weights beside it. Received: {path}"
-            f" ({reason}). Run `albatross export` again."
-        ) from error
-    if session.get_modelmeta().custom_metadata_map.get(HEADER_DIGEST_KEY) != digest:
-        raise FolderError(
-            f"`{path.name}` must have been exported from the `{WEIGHTS_FILE}` beside it. Received:"
-            f" {path}, made from another file. Run `albatross export` again."
-        )
-    found = {value.name for value in session.get_inputs()}
-    if found != inputs:
-        raise FolderError(
-            f"`{path.name}` must take {', '.join(sorted(inputs))}. Received: {path}, which takes"
-            f" {', '.join(sorted(found))}. Run `albatross export` again."
-        )
-    return session
+    @property
+    def inputs(self) -> dict[str, NDArray[Any]]:
+        """By the names that graphs give them."""
+        return {
+            "rows_to_block": self.rows_to_block,
+            "block_to_rows": self.block_to_rows,
+            "key_lengths": self.key_lengths,
+        }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from albatross.checkpoints.delta import vocabulary_folder
-from albatross.checkpoints.huggingface import encoder_shapes, fit, head_shapes
+from albatross.checkpoints.eight_bits import stand_ins
+from albatross.checkpoints.huggingface import (
+    Arrays,
+    Shapes,
+    encoder_shapes,
+    fit,
+    head_shapes,
+    masked_lm_shapes,
+)
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import (
     RUN,
@@ -22,9 +28,10 @@ from albatross.checkpoints.model_folder import (
 )
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.config import AlbertConfig
-from albatross.engine.onnx_engine import EMBED_FILE, OnnxEngine
+from albatross.engine.onnx_engine import EMBED_FILE, HEADS_FILE, SINGLE_FILE, OnnxEngine
+from albatross.engine.onnx_generator import OnnxGenerator
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
-from albatross.head_spec import HeadSpec
+from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import file_digest
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Task
@@ -77,6 +84,7 @@ def open_model(
     """
     folder = find_model(model)
     config = read_config(folder)
+    _refuse_single_file(folder)
     reader = open_tokenizer(folder, config, tokenizer, base=base)
     tasks = read_tasks(folder, config.extra, reader, config.max_position_embeddings)
     chosen = next(iter(tasks)) if task is None else task
@@ -85,14 +93,20 @@ def open_model(
             f"`--task` must be one of the model's: {', '.join(tasks)}. Received: {chosen!r}."
         )
     heads = {name: spec for each in tasks.values() for name, spec in each.heads.items()}
+    without_torch = engine == "onnx" or (engine == "auto" and (folder / EMBED_FILE).is_file())
     opened: Any
-    if isinstance(tasks[chosen], GenerationTask):
+    if isinstance(tasks[chosen], GenerationTask) and without_torch:
+        _check_exported(folder)
+        _check_shapes(folder, encoder_shapes(config, pooler=False) | masked_lm_shapes(config))
+        opened = OnnxGenerator(folder, config, threads=threads)
+    elif isinstance(tasks[chosen], GenerationTask):
         opened = torch_class("torch_generator", "TorchGenerator").from_folder(folder)
-    elif engine == "onnx" or (engine == "auto" and (folder / EMBED_FILE).is_file()):
+    elif without_torch:
         opened = _onnx_engine(folder, config, heads, threads)
     else:
         opener = torch_class("torch_engine", "TorchEngine")
-        opened = opener.from_folder(folder, _with_exits(folder, heads), base)
+        heads = with_exits(heads, read_own_weights(folder).keys())
+        opened = opener.from_folder(folder, heads, base)
     return OpenModel(folder, config, reader, tasks[chosen], tasks, opened)
 
 
@@ -119,6 +133,15 @@ def open_tokenizer(
     return reader
 
 
+def _refuse_single_file(folder: Path) -> None:
+    """Refuse a folder whose weights are in the one file that others run."""
+    if (folder / SINGLE_FILE).is_file() and not (folder / WEIGHTS).is_file():
+        raise FolderError(
+            f"A folder of `--single-file` is for any ONNX Runtime, not for Albatross. Received:"
+            f" {str(folder)!r} with `{SINGLE_FILE}` alone. Run `albatross export` without it."
+        )
+
+
 def torch_class(module: str, name: str) -> Any:
     """Return the class that computes with torch, if it is installed."""
     try:
@@ -130,9 +153,13 @@ def torch_class(module: str, name: str) -> Any:
     return getattr({"torch_engine": torch_engine, "torch_generator": torch_generator}[module], name)
 
 
-def _with_exits(folder: Path, heads: Mapping[str, HeadSpec]) -> dict[str, HeadSpec]:
-    """Return heads with the exits that stand beside them; tasks know nothing of these."""
-    names = read_own_weights(folder).keys()
+def with_exits(heads: Mapping[str, HeadSpec], names: Collection[str]) -> dict[str, HeadSpec]:
+    """Return heads with the exits that stand beside them; tasks know nothing of these.
+
+    Args:
+        heads: by name.
+        names: of the folder's own tensors.
+    """
     return {
         name: replace(spec, options={**spec.options, "exits": True})
         if f"exits.{name}.0.weight" in names
@@ -145,6 +172,28 @@ def _onnx_engine(
     folder: Path, config: AlbertConfig, heads: Mapping[str, HeadSpec], threads: int | None
 ) -> OnnxEngine:
     """Open an exported folder, if its files are those that were exported together."""
+    _check_exported(folder)
+    opened = OnnxEngine(folder, config, threads=threads)
+    heads = with_exits(heads, _stored(folder))
+    pooler = any(spec.kind in POOLED for spec in heads.values())
+    _check_shapes(folder, encoder_shapes(config, pooler=pooler) | head_shapes(config, heads))
+    _check_outputs(folder, heads, opened)
+    return opened
+
+
+def _check_outputs(folder: Path, heads: Mapping[str, HeadSpec], engine: OnnxEngine) -> None:
+    """Refuse graphs in which a head of the folder's tasks is not."""
+    for name in heads:
+        if not any(f"{output}.".startswith(f"{name}.") for output in engine.output_names):
+            raise FolderError(
+                f"`{HEADS_FILE}` must answer for every head of the folder's tasks. Received in"
+                f" {str(folder)!r}: no output for {name!r} among"
+                f" {', '.join(engine.output_names)}. Run `albatross export` again."
+            )
+
+
+def _check_exported(folder: Path) -> None:
+    """Refuse a folder that has not been exported, or whose files have changed since."""
     if not (folder / EMBED_FILE).is_file():
         raise FolderError(
             f"ONNX Runtime needs an exported folder. Received: {str(folder)!r} without"
@@ -152,13 +201,16 @@ def _onnx_engine(
         )
     check_digest(folder)
     _check_graphs(folder)
-    opened = OnnxEngine(folder, config, threads=threads)
-    # Shapes alone, from the file's header: no tensor is loaded for this.
-    header = read_header(folder / WEIGHTS)
-    stored = {name: np.broadcast_to(np.float32(0), e.shape) for name, e in header.items()}
-    expected = encoder_shapes(config) | head_shapes(config, heads)
-    fit(stored, expected, source=str(folder))
-    return opened
+
+
+def _check_shapes(folder: Path, expected: Shapes) -> None:
+    """Compare a folder's tensors with those that its configuration asks for."""
+    fit(_stored(folder), expected, source=str(folder))
+
+
+def _stored(folder: Path) -> Arrays:
+    """Return stand-ins of a folder's tensors, by the file's header: none is loaded for this."""
+    return stand_ins({name: entry.shape for name, entry in read_header(folder / WEIGHTS).items()})
 
 
 def _check_graphs(folder: Path) -> None:

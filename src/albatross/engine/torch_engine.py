@@ -16,6 +16,7 @@ from albatross.config import AlbertConfig
 from albatross.data.packing import IntArray, PackedBatch
 from albatross.engine.engine import Outputs
 from albatross.head_spec import HeadSpec
+from albatross.modeling.model import AlbertForMaskedLM
 from albatross.modeling.packed import PackedInputs, PackedLayout, like_lengths
 from albatross.modeling.with_heads import AlbertWithHeads
 
@@ -47,6 +48,11 @@ class TorchEngine:
         """Whether another model's encoder is this one's own weights, so that one pass does both."""
         mine, theirs = (_encoder_of(engine.model) for engine in (self, other))
         return mine == theirs
+
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """The heads that answer after every depth."""
+        return self.model.exit_names
 
     def embed(self, batch: PackedBatch) -> Tensor:
         """Return the rows `(total_tokens, hidden)` that enter depth 0."""
@@ -85,6 +91,15 @@ class TorchEngine:
             layout = PackedLayout.from_cu_seqlens(cu_seqlens, device, ranges)
             self._layout_of = (cu_seqlens.copy(), layout)
         return self._layout_of[1]
+
+
+def word_logits(folder: Path, batch: PackedBatch) -> Outputs:
+    """Return what a folder's masked-word head says of every token, (total_tokens, vocab)."""
+    model = AlbertForMaskedLM.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        rows = model.albert.encode(PackedInputs.from_batch(batch))
+        words = model.albert.embeddings.word_embeddings.weight
+        return {"predictions": model.predictions(rows, words).numpy()}
 
 
 def _encoder_of(model: AlbertWithHeads) -> tuple[dict[str, Any], list[int]]:

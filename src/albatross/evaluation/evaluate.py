@@ -26,6 +26,7 @@ from albatross.progress import Progress
 from albatross.report import file_digest, run_record
 from albatross.rng import stream
 from albatross.settings.answering import EvaluateSettings
+from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Task, score
 
 # Of the drawings for intervals and of the halves for the temperature: equal runs, equal reports.
@@ -101,9 +102,8 @@ def _answer(
     engine: Engine, task: Task[Any], records: Sequence[Any], batch_tokens: int
 ) -> list[list[Any]]:
     """Return the answers of the model, and before them those of its exits, if it has any."""
-    has_exits = bool(getattr(getattr(engine, "model", None), "exit_names", ()))  # torch's alone
     with Progress("evaluating", 1) as progress:
-        if has_exits:
+        if not isinstance(task, GenerationTask) and engine.exit_names:
             return answers_by_depth(engine, task, records, batch_tokens, progress=progress)
         return [answer_records(engine, task, records, batch_tokens, progress=progress)]
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from albatross.atomic import check_free, read_json, write_json, writing
+from albatross.checkpoints.eight_bits import CONFIG_KEYS
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import (
     CARD,
@@ -18,66 +24,183 @@ from albatross.checkpoints.model_folder import (
     read_weights,
     write_model,
 )
-from albatross.conversion.adapter import merge_adapter
-from albatross.engine.engine import join_outputs
-from albatross.engine.open import open_model, open_tokenizer
-from albatross.errors import FolderError, MissingDependencyError
-from albatross.pipelines.pipeline import engine_outputs
+from albatross.config import AlbertConfig
+from albatross.conversion.adapter import is_mergeable, merge_adapter
+from albatross.engine.onnx_engine import WORDS, OnnxEngine
+from albatross.engine.open import open_model, open_tokenizer, with_exits
+from albatross.errors import ConfigError, FolderError, MissingDependencyError
+from albatross.export.accuracy import check_accuracy, check_probes, read_labelled
+from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines, compare_words
+from albatross.export.web_page import check_page, write_page
+from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import file_digest
 from albatross.settings.answering import ExportSettings
-from albatross.tasks.task_file import read_tasks, write_tasks
+from albatross.tasks.generation import GenerationTask
+from albatross.tasks.task import Task
+from albatross.tasks.task_file import TASK_FILE, read_tasks, write_tasks
+from albatross.tokenizer.folder import AnyTokenizer
 
-# Short, long, empty and odd: what the two engines are compared on.
-_PROBES = ("", "A lovely film.", "naïve café 42, (twice)!", "word " * 400)
-_LARGEST_DIFFERENCE = 1e-4
+
+@dataclass(frozen=True)
+class _Model:
+    """What is exported, in any precision."""
+
+    source: Path
+    config: AlbertConfig
+    arrays: Mapping[str, NDArray[np.generic]]
+    tokenizer: AnyTokenizer
+    tasks: Sequence[Task[Any]]
+    heads: Mapping[str, HeadSpec]
+    run: Mapping[str, Any]
 
 
 def export(settings: ExportSettings) -> Path:
     """Write a folder with the step graphs beside one set of weights.
 
-    The folder stays a model folder: torch and transformers open it too. Of a delta folder it is a
-    whole one, and an adapter is merged into its weights. Where torch is installed,
-    both engines must agree on it within 1e-4, or nothing is written.
+    In floats it stays a model folder: torch and transformers open it too, and, where torch is
+    installed, both engines must agree on it within 1e-4, or nothing is written. In 8 bits it is
+    for ONNX Runtime alone. Of a delta folder it is a whole one, and an adapter is merged into its
+    weights where one weight results. Of a pre-trained model it predicts words.
 
     Raises:
-        ConfigError: an adapter that cannot be merged.
-        FolderError: no fine-tuned model folder, the output's place is taken, or the engines
-            disagree.
+        DataError: the records of `--dev` cannot be read.
+        FolderError: no fine-tuned model folder, the output's place is taken, the engines disagree,
+            or more is lost than `--max-loss`.
         MissingDependencyError: onnx is not installed.
     """
+    source = find_model(settings.model)
+    _check_place(settings.out, source)
+    model = _read(source)
+    if settings.single_file or settings.page:
+        _check_answers_at_once(model.tasks)
+    if settings.page:
+        check_page(model.tokenizer, model.tasks)
+    with writing(settings.out) as folder:
+        if settings.dtype != "int8":
+            _write(folder, model, settings.dtype)
+            with suppress(MissingDependencyError):  # without torch nothing to compare with
+                _compare_engines(folder, model)
+        if settings.dtype == "int8" or settings.dev is not None:
+            _write_measured(folder, model, settings)
+        if settings.single_file or settings.page:
+            _put_into_one_file(folder, model, settings)
+    return settings.out
+
+
+def _put_into_one_file(folder: Path, model: _Model, settings: ExportSettings) -> None:
+    """Make one file of an export and, where that is wanted, a page that answers with it."""
+    from albatross.export.single_folder import put_into_one_file
+
+    put_into_one_file(folder, model.config, model.heads, is_int8=settings.dtype == "int8")
+    if settings.page:
+        write_page(folder, model.tokenizer)
+
+
+def _read(source: Path) -> _Model:
+    """Read a model folder with all that an export holds of it."""
+    config, weights = read_config(source), read_weights(source)
+    if is_mergeable(config):
+        merged = merge_adapter(config, weights)
+        config, weights = merged.config, merged.arrays
+    tokenizer = open_tokenizer(source, config)
+    is_pretrained = f"{WORDS}.bias" in weights and not (source / TASK_FILE).is_file()
+    tasks: list[Task[Any]] = []
+    if not is_pretrained:
+        positions = config.max_position_embeddings
+        tasks += read_tasks(source, config.extra, tokenizer, positions).values()
+    heads = {name: spec for task in tasks for name, spec in task.heads.items()}
+    heads = with_exits(heads, weights.keys())
+    kept = {"albert.encoder.", "albert.embeddings.", *(f"{name}." for name in heads)}
+    kept |= {f"exits.{name}." for name, spec in heads.items() if spec.options.get("exits")}
+    if any(spec.kind in POOLED for spec in heads.values()):
+        kept.add("albert.pooler.")
+    if any(isinstance(task, GenerationTask) for task in tasks):
+        kept |= {"decoder.", f"{WORDS}."}
+    if is_pretrained:
+        kept |= {f"{WORDS}.", "albert.pooler."}
+    arrays = {n: array for n, array in weights.items() if n.startswith(tuple(kept))}
+    return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source))
+
+
+def _write(
+    folder: Path,
+    model: _Model,
+    dtype: str,
+    moments: Mapping[str, NDArray[np.float64]] | None = None,
+) -> None:
+    """Write all files of an export in one precision."""
     try:
+        from albatross.export.decoder_graphs import write_decoder_graphs
+        from albatross.export.quantization import quantise
         from albatross.export.step_graphs import write_step_graphs
     except ModuleNotFoundError as error:
         if error.name != "onnx":
             raise
         raise MissingDependencyError("onnx", "export") from error
-    source = find_model(settings.model)
-    _check_place(settings.out, source)
-    whole = merge_adapter(read_config(source), read_weights(source))
-    config = whole.config
-    tokenizer = open_tokenizer(source, config)
-    tasks = list(
-        read_tasks(source, config.extra, tokenizer, config.max_position_embeddings).values()
-    )
-    heads = {name: spec for task in tasks for name, spec in task.heads.items()}
-    arrays = {
-        name: array.astype(settings.dtype)
-        for name, array in whole.arrays.items()
-        if name.startswith("albert.") or name.rsplit(".", 1)[0] in heads
-    }
-    run = read_run(source)
-    run["export"] = {"dtype": settings.dtype}
-    with writing(settings.out) as folder:
-        write_model(folder, config, arrays, run)
-        tokenizer.save(folder)
-        write_tasks(folder, tasks)
-        if (source / CARD).is_file():
-            shutil.copyfile(source / CARD, folder / CARD)
-        write_step_graphs(folder, config, heads)
-        _record_graphs(folder)
-        with suppress(MissingDependencyError):  # without torch there is nothing to compare with
-            _compare_engines(folder)
-    return settings.out
+    config = model.config
+    if dtype == "int8":
+        arrays = quantise(model.arrays, moments)
+        config = replace(config, extra={**config.extra, **CONFIG_KEYS})
+    else:
+        arrays = {name: array.astype(dtype) for name, array in model.arrays.items()}
+    write_model(folder, config, arrays, {**model.run, "export": {"dtype": dtype}})
+    model.tokenizer.save(folder)
+    if model.tasks:
+        write_tasks(folder, model.tasks)
+    if (model.source / CARD).is_file():
+        shutil.copyfile(model.source / CARD, folder / CARD)
+    write_step_graphs(folder, config, model.heads)
+    if any(isinstance(task, GenerationTask) for task in model.tasks):
+        write_decoder_graphs(folder, config)
+    _record_graphs(folder)
+
+
+def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> None:
+    """Measure an export, written here if it is in 8 bits, beside the same model in 32-bit floats.
+
+    Raises:
+        DataError: the records of `--dev` cannot be read.
+        FolderError: more is lost than the settings allow.
+    """
+    dtype, dev = settings.dtype, settings.dev
+    if dev is not None and not model.tasks:
+        raise ConfigError(
+            "`--dev` holds records of a task. Received: a pre-trained model, which has none. Leave"
+            " it out, or fine-tune first."
+        )
+    records = read_labelled(model.tasks[0], dev) if dev is not None else []
+    with tempfile.TemporaryDirectory() as temporary:
+        plain = Path(temporary)
+        _write(plain, model, "float32")
+        if dtype == "int8":
+            with suppress(MissingDependencyError):
+                _compare_engines(plain, model)
+            _write(folder, model, dtype, _moments(plain, model, records))
+        if dev is None:
+            if not any(isinstance(task, GenerationTask) for task in model.tasks):
+                engines = (OnnxEngine(plain, model.config), OnnxEngine(folder, model.config))
+                check_probes(*engines, dtype)
+            return
+        before, after = (open_model(each, engine="onnx") for each in (plain, folder))
+        found = check_accuracy(before, after, records, settings.max_loss, dtype)
+    digest = file_digest(dev) if dev.is_file() else {"file": dev.name}
+    figures = {"metric": found.metric, "float32": found.before, dtype: found.after}
+    run = read_json(folder / RUN)
+    write_json(folder / RUN, {**run, "export": {"dtype": dtype, "dev": {**digest, **figures}}})
+
+
+def _moments(
+    plain: Path, model: _Model, records: Sequence[Any]
+) -> Mapping[str, NDArray[np.float64]] | None:
+    """Return what is known of the inputs of the layers' matrices, where there are records.
+
+    Pieces drawn at random are no replacement: what they are good for is not what texts need.
+    """
+    if not records or isinstance(model.tasks[0], GenerationTask):
+        return None
+    from albatross.export.calibration import calibration_texts, second_moments
+
+    return second_moments(plain, model.config, calibration_texts(model.tasks[0], records))
 
 
 def _check_place(out: Path, source: Path) -> None:
@@ -96,6 +219,20 @@ def _check_place(out: Path, source: Path) -> None:
         )
 
 
+def _check_answers_at_once(tasks: Sequence[Task[Any]]) -> None:
+    """Refuse a task that writes, word after word, where a model shall be one graph.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    writing_ones = [task.name for task in tasks if isinstance(task, GenerationTask)]
+    if writing_ones:
+        raise ConfigError(
+            "A model in one file answers at once, and does not write. Received: the task"
+            f" {', '.join(writing_ones)}. Export without --single-file and --page."
+        )
+
+
 def _record_graphs(folder: Path) -> None:
     """Write the graphs' checksums beside that of the weights."""
     run = read_json(folder / RUN)
@@ -103,18 +240,10 @@ def _record_graphs(folder: Path) -> None:
     write_json(folder / RUN, {**run, "sha256": {**run["sha256"], **graphs}})
 
 
-def _compare_engines(folder: Path) -> None:
+def _compare_engines(folder: Path, model: _Model) -> None:
     """Refuse a folder on which the engines differ."""
-    outputs = []
-    for opened in (open_model(folder, engine="torch"), open_model(folder, engine="onnx")):
-        task = opened.task
-        examples = [e for text in _PROBES for e in task.features(task.record(text))]
-        outputs.append(join_outputs(engine_outputs(opened.engine, examples, 1_024)))
-    for name, expected in outputs[0].items():
-        difference = float(np.abs(expected - outputs[1][name]).max())
-        if not difference <= _LARGEST_DIFFERENCE:
-            raise FolderError(
-                f"Both engines must answer alike, within {_LARGEST_DIFFERENCE:g}."
-                f" Received: a difference of {difference:g} in `{name}`. Report this folder's"
-                " configuration; nothing was written."
-            )
+    if not model.tasks:
+        compare_words(folder, model.config, LARGEST_DIFFERENCE)
+        return
+    expected, found = open_model(folder, engine="torch"), open_model(folder, engine="onnx")
+    compare_engines(expected, found, LARGEST_DIFFERENCE)

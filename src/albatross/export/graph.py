@@ -12,12 +12,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
+from albatross.checkpoints.eight_bits import INT8, SCALE
 from albatross.checkpoints.safetensors_file import TensorEntry, read_header, read_header_text
-from albatross.engine.onnx_engine import HEADER_DIGEST_KEY
+from albatross.engine.step_graph import HEADER_DIGEST_KEY
 from albatross.errors import WeightsError
 
 # Old enough for ONNX Runtime 1.20, new enough for LayerNormalization.
@@ -25,8 +26,6 @@ OPSET, IR_VERSION = 17, 8
 CONTRIB = "com.microsoft"
 DTYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "I8": TensorProto.INT8}
 FLOATS = ("F32", "F16")
-INT8, SCALE = "weight_int8", "weight_scale"
-"""What stands in place of a matrix's `weight` once it is in 8 bits; both by output."""
 # Activations are unsigned around this zero: ONNX Runtime has fast kernels for no others.
 _ZERO = 128
 # The scale of a row of zeros.
@@ -44,6 +43,7 @@ class Graph:
         self.inputs: list[ValueInfoProto] = []
         self.outputs: list[ValueInfoProto] = []
         self._quantised: dict[str, tuple[str, str]] = {}
+        self.scope = ""
 
     # === Any graph ===
 
@@ -52,14 +52,16 @@ class Graph:
         self.inputs.append(helper.make_tensor_value_info(name, dtype, shape))
         return name
 
-    def output(self, name: str, value: str, shape: Sequence[str | int]) -> None:
-        """Declare an output of 32-bit floats, and what it is."""
-        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    def output(
+        self, name: str, value: str, shape: Sequence[str | int], dtype: int = TensorProto.FLOAT
+    ) -> None:
+        """Declare an output, and what it is."""
+        self.outputs.append(helper.make_tensor_value_info(name, dtype, shape))
         self.nodes.append(helper.make_node("Identity", [value], [name]))
 
     def add(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         """Apply an operator with one output."""
-        name = f"{operator}_{len(self.nodes)}"
+        name = f"{self.scope}{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], domain=domain, **attributes))
         return name
 
@@ -72,6 +74,19 @@ class Graph:
     def number(self, name: str, value: float, dtype: int = TensorProto.FLOAT) -> str:
         """Keep a scalar under a name."""
         return self._keep(helper.make_tensor(name, dtype, [], [value]))
+
+    def within(self, outer: Graph, name: str) -> Self:
+        """Become the body of a loop or a branch: it sees the values of the graph around it.
+
+        What it keeps is kept there, once for all bodies. Its inputs need names of their own.
+        """
+        self.initializers = outer.initializers
+        self.scope = f"{outer.scope}{name}."
+        return self
+
+    def body(self) -> GraphProto:
+        """Return the graph for the operator that runs it as a body."""
+        return helper.make_graph(self.nodes, self.scope, self.inputs, self.outputs)
 
     def model(self, name: str) -> ModelProto:
         """Return the graph as a model that remembers its weights' header."""
@@ -90,6 +105,18 @@ class Graph:
     def floats(self, name: str, shape: tuple[int, ...]) -> str:
         """A weight in 32-bit floats; ONNX Runtime does the cast once, when it loads the graph."""
         return self._as_floats(self._stored(name, shape, FLOATS), name)
+
+    def matrix(self, prefix: str, shape: tuple[int, int]) -> str:
+        """A map's weight (out, in), or a table, in floats, also where the file has it in 8 bits."""
+        if not self.is_int8(prefix):
+            return self.floats(f"{prefix}.weight", shape)
+        # The scales of a table stand by its rows, those of a map beside what is turned already.
+        is_table = self._is_table(prefix)
+        stored, scales = (shape, (shape[0], 1)) if is_table else (shape[::-1], shape[:1])
+        whole = self._stored(f"{prefix}.{INT8}", stored, ("I8",))
+        whole = self.add("Cast", [whole], to=TensorProto.FLOAT)
+        whole = self.add("Mul", [whole, self.floats(f"{prefix}.{SCALE}", scales)])
+        return whole if is_table else self.add("Transpose", [whole], perm=[1, 0])
 
     def bias(self, prefix: str, size: int) -> str:
         """The bias of a map, for an operator that adds it on its way."""
@@ -127,8 +154,7 @@ class Graph:
         if not self.is_int8(prefix):
             weight = self.floats(f"{prefix}.weight", (wide_out, wide_in))
             return self.add("Gemm", [rows, weight], transB=1)
-        weight = self._stored(f"{prefix}.{INT8}", (wide_in, wide_out), ("I8",))
-        scale = self.floats(f"{prefix}.{SCALE}", (wide_out,))
+        weight, scale = self._whole_numbers(prefix, wide_in, wide_out)
         rounded, of_row = self._rounded(rows)
         inputs = [rounded, weight, self.number("one", 1.0), scale, self._zero()]
         return self.add("Mul", [self.add("MatMulIntegerToFloat", inputs, domain=CONTRIB), of_row])
@@ -143,6 +169,20 @@ class Graph:
     def is_int8(self, prefix: str) -> bool:
         """Whether the file holds a matrix in 8 bits."""
         return f"{prefix}.{INT8}" in self.weights.tensors
+
+    def _whole_numbers(self, prefix: str, wide_in: int, wide_out: int) -> tuple[str, str]:
+        """Return a matrix in 8 bits (in, out) and its scales (out,); a table is turned for it."""
+        if not self._is_table(prefix):
+            weight = self._stored(f"{prefix}.{INT8}", (wide_in, wide_out), ("I8",))
+            return weight, self.floats(f"{prefix}.{SCALE}", (wide_out,))
+        table = self._stored(f"{prefix}.{INT8}", (wide_out, wide_in), ("I8",))
+        scales = self.floats(f"{prefix}.{SCALE}", (wide_out, 1))
+        flat = self.add("Reshape", [scales, self.integers("flat", [-1])])
+        return self.add("Transpose", [table], perm=[1, 0]), flat
+
+    def _is_table(self, prefix: str) -> bool:
+        """Whether what is in 8 bits has its scales by row, as what rows are looked up in."""
+        return len(self.weights.tensors[f"{prefix}.{SCALE}"].shape) == 2
 
     def _rounded(self, rows: str) -> tuple[str, str]:
         """Return rows in 8 bits and their scales (rows, 1), made once for several maps of them."""

@@ -52,20 +52,36 @@ def embed(
 
 def layer(graph: Graph, config: AlbertConfig, used: LayerWeights, rows: str, places: Places) -> str:
     """One layer: (total_tokens, hidden) to the same."""
-    hidden, wide, epsilon = config.hidden_size, config.intermediate_size, config.layer_norm_eps
-    prefix = f"{LAYER_GROUPS}.{used.attention_group}.albert_layers.{used.inner}.attention"
-    attended = attend(graph, config, prefix, rows, places)
+    attention, feeding = layer_prefixes(LAYER_GROUPS, used)
+    attended = attend(graph, config, attention, rows, places)
+    return feed_forward(graph, config, feeding, join(graph, config, attention, attended, rows))
+
+
+def layer_prefixes(groups: str, used: LayerWeights) -> tuple[str, str]:
+    """Where a layer's attention and its feed-forward block stand in an encoder or a decoder."""
+    return (
+        f"{groups}.{used.attention_group}.albert_layers.{used.inner}.attention",
+        f"{groups}.{used.ffn_group}.albert_layers.{used.inner}",
+    )
+
+
+def join(graph: Graph, config: AlbertConfig, prefix: str, attended: str, rows: str) -> str:
+    """Project what an attention block has attended to, add it to the rows, and normalise."""
+    hidden = config.hidden_size
     projected = graph.product(f"{prefix}.dense", attended, hidden, hidden)
     norm, bias = graph.norm(f"{prefix}.LayerNorm", hidden), graph.bias(f"{prefix}.dense", hidden)
-    rows = graph.add_and_norm(projected, rows, norm, epsilon, bias)
+    return graph.add_and_norm(projected, rows, norm, config.layer_norm_eps, bias)
 
-    prefix = f"{LAYER_GROUPS}.{used.ffn_group}.albert_layers.{used.inner}"
+
+def feed_forward(graph: Graph, config: AlbertConfig, prefix: str, rows: str) -> str:
+    """A feed-forward block: (total_tokens, hidden) to the same."""
+    hidden, wide = config.hidden_size, config.intermediate_size
     inside = graph.product(f"{prefix}.ffn", rows, hidden, wide)
     inside = activate(graph, config.hidden_act, inside, graph.bias(f"{prefix}.ffn", wide))
     inside = graph.product(f"{prefix}.ffn_output", inside, wide, hidden)
     norm = graph.norm(f"{prefix}.full_layer_layer_norm", hidden)
     bias = graph.bias(f"{prefix}.ffn_output", hidden)
-    return graph.add_and_norm(inside, rows, norm, epsilon, bias)
+    return graph.add_and_norm(inside, rows, norm, config.layer_norm_eps, bias)
 
 
 def attend(graph: Graph, config: AlbertConfig, prefix: str, rows: str, places: Places) -> str:

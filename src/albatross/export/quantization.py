@@ -12,40 +12,44 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.export.graph import INT8, SCALE
+from albatross.checkpoints.eight_bits import INT8, SCALE
+from albatross.export.error_feedback import compensated
+from albatross.progress import Progress
 
 FloatArray = NDArray[np.float32]
 LARGEST_WEIGHT, LARGEST_ENTRY = 63, 127
 """Of a matrix that is multiplied, and of a table that rows are only looked up in."""
 # Smaller ones weigh nothing, and the last map of a head is the one where rounding shows.
 _LEAST_SIZE = 2**14
+# All depths read what this one makes of a piece, and it is a hundredth of the file: in half
+# precision it takes a quarter off the error of the outputs (docs/log.md).
+_HALF = "albert.encoder.embedding_hidden_mapping_in.weight"
+_WORDS = "albert.embeddings.word_embeddings.weight"
 
 
-def quantise(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+def quantise(
+    arrays: Mapping[str, NDArray[np.generic]],
+    moments: Mapping[str, NDArray[np.float64]] | None = None,
+) -> dict[str, NDArray[np.generic]]:
     """Return the tensors of a model with its matrices and tables in 8 bits, the rest in floats.
+
+    The map from embeddings to the first rows is left in 16. A word table that a masked-word head
+    multiplies with too is one table all the same, and keeps to 7 bits.
 
     Args:
         arrays: by Hugging Face's names.
+        moments: of what matrices are multiplied with; these are rounded with error feedback.
 
     Returns:
         For a matrix `NAME.weight` (out, in) `NAME.weight_int8` (in, out) and `NAME.weight_scale`
         (out,); for a table (rows, width) `NAME.weight_int8` (rows, width) and its scales (rows, 1).
     """
     found: dict[str, NDArray[np.generic]] = {}
-    for name, array in arrays.items():
-        prefix, _, last = name.rpartition(".")
-        values = np.asarray(array, dtype=np.float32)
-        if last != "weight" or values.ndim != 2 or values.size < _LEAST_SIZE:
-            found[name] = values
-        elif prefix.startswith("albert.embeddings."):
-            whole, scales = rounded(values, LARGEST_ENTRY)
-            found |= {f"{prefix}.{INT8}": whole, f"{prefix}.{SCALE}": scales[:, None]}
-        else:
-            whole, scales = rounded(values, LARGEST_WEIGHT)
-            found |= {
-                f"{prefix}.{INT8}": np.ascontiguousarray(whole.T),
-                f"{prefix}.{SCALE}": scales,
-            }
+    is_multiplied = any(name.startswith("predictions.") for name in arrays)
+    with Progress("rounding", len(arrays)) as progress:
+        for name, array in arrays.items():
+            found |= _stored(name, array, moments or {}, is_multiplied)
+            progress.advance()
     return found
 
 
@@ -58,3 +62,29 @@ def rounded(values: FloatArray, largest: int) -> tuple[NDArray[np.int8], FloatAr
     scales = np.maximum(np.abs(values).max(1), np.float32(1e-12)) / np.float32(largest)
     whole = np.round(values / scales[:, None]).clip(-largest, largest).astype(np.int8)
     return whole, scales.astype(np.float32)
+
+
+def _stored(
+    name: str,
+    array: NDArray[np.generic],
+    moments: Mapping[str, NDArray[np.float64]],
+    is_multiplied: bool,
+) -> dict[str, NDArray[np.generic]]:
+    """Return what stands in the file for one tensor.
+
+    `is_multiplied` says whether a masked-word head multiplies with the word table.
+    """
+    prefix, _, last = name.rpartition(".")
+    values = np.asarray(array, dtype=np.float32)
+    if last != "weight" or values.ndim != 2 or values.size < _LEAST_SIZE:
+        return {name: values}
+    if name == _HALF:
+        return {name: values.astype(np.float16)}
+    if prefix.startswith("albert.embeddings."):
+        largest = LARGEST_WEIGHT if is_multiplied and name == _WORDS else LARGEST_ENTRY
+        whole, scales = rounded(values, largest)
+        return {f"{prefix}.{INT8}": whole, f"{prefix}.{SCALE}": scales[:, None]}
+    whole, scales = rounded(values, LARGEST_WEIGHT)
+    if name in moments:
+        whole = compensated(values, scales, moments[name], LARGEST_WEIGHT)
+    return {f"{prefix}.{INT8}": np.ascontiguousarray(whole.T), f"{prefix}.{SCALE}": scales}

@@ -303,8 +303,6 @@ class EmbeddingHead(nn.Module):
         return first, second
 
 
-POOLED = {"sequence", "choice"}
-"""The kinds of head that read the pooled first row alone."""
 HEADS: dict[str, Callable[[AlbertConfig, HeadSpec], nn.Module]] = {
     "sequence": SequenceHead,
     "choice": ChoiceHead,

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from albatross.config import AlbertConfig
 from albatross.data.packing import PackedBatch
 from albatross.errors import ConfigError
-from albatross.head_spec import HeadSpec
+from albatross.head_spec import POOLED, HeadSpec
 from albatross.modeling.model import AlbertModel
 from albatross.modeling.packed import PackedInputs, PackedLayout
 from albatross.modeling.pretrained import AlbertPreTrainedModel
-from albatross.modeling.task_heads import HEADS, POOLED, Reading, TaskHead
+from albatross.modeling.task_heads import HEADS, Reading, TaskHead
 
 
 class AlbertWithHeads(AlbertPreTrainedModel):

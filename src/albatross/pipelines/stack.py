@@ -146,6 +146,11 @@ class _OnePass:
         self.config = engines[0].config
         self._engines = list(engines)
 
+    @property
+    def exit_names(self) -> tuple[str, ...]:
+        """The heads of all engines that answer after every depth."""
+        return tuple(f"{n}:{name}" for n, e in enumerate(self._engines) for name in e.exit_names)
+
     def embed(self, batch: PackedBatch) -> Rows:
         """Return the rows that enter depth 0."""
         return self._engines[0].embed(batch)

@@ -14,6 +14,7 @@ from albatross.settings.settings import MODEL, OUT, Settings
 
 _TEXT = tyro.conf.arg(metavar="TEXT...", help_behavior_hint="(optional)")
 _FILE = tyro.conf.arg(metavar="FILE")
+_FILE_OR_NONE = tyro.conf.arg(metavar="FILE", help_behavior_hint="(optional)")
 _VARIANT_OR_MODEL = tyro.conf.arg(metavar="VARIANT|MODEL", help_behavior_hint="(optional)")
 
 
@@ -97,15 +98,33 @@ class ExportSettings(Settings):
     """Write a folder that runs without torch: the layer once, weights once.
 
     Example:
-      albatross export runs/sst2 runs/sst2-edge --dtype float16
+      albatross export runs/sst2 runs/sst2-edge --dtype int8 --dev dev.tsv
     """
 
     model: Annotated[Positional[Path], MODEL]
     """A fine-tuned model folder."""
     out: Annotated[Positional[Path], OUT]
     """The folder to write."""
-    dtype: Literal["float32", "float16"] = "float32"
-    """How weights are stored; float16 halves the file, arithmetic stays in float32."""
+    dtype: Literal["float32", "float16", "int8"] = "float32"
+    """How weights are stored; float16 halves the file, arithmetic stays in float32. int8 makes a
+    quarter of it, and products of whole numbers, for ONNX Runtime alone."""
+    dev: Annotated[Path | None, _FILE_OR_NONE] = None
+    """Labelled records, as for evaluate, on which the export is measured beside the model."""
+    max_loss: float = 0.5
+    """With --dev: points of the task's main figure that may be lost; past them nothing is written.
+    A point is a hundredth of the figure."""
+    single_file: bool = False
+    """Write the whole model as one `model.onnx` for any ONNX Runtime, in place of step graphs and
+    model.safetensors; Albatross itself does not open it."""
+    page: bool = False
+    """Add a web page that answers in the browser with that file; implies `--single-file`."""
+
+    @property
+    def following(self) -> str:
+        """The command that comes next."""
+        if self.page:
+            return "python -m http.server --directory {out}, and docs/browser.md for its ort/"
+        return "" if self.single_file else 'albatross predict {out} "Some text."'
 
 
 @dataclass(frozen=True)
@@ -138,3 +157,30 @@ class DemoSettings(Settings):
 
     out: Path = Path("runs/demo")
     """Where the rehearsal writes its folders."""
+
+
+@dataclass(frozen=True)
+class BenchSettings(Settings):
+    """Measure how fast a model answers on this machine, and what it takes of it.
+
+    Example:
+      albatross bench sentiment --rounds 3
+    """
+
+    model: Annotated[Positional[Path], MODEL]
+    """A model folder or a built-in name such as sentiment."""
+    file: Path | None = None
+    """Records or lines, as for predict, of which the first 100 are answered together; composed
+    texts by default."""
+    task: str | None = None
+    """The name of one of the model's tasks; the first by default."""
+    engine: Literal["auto", "torch", "onnx"] = "auto"
+    """What computes; `auto` takes ONNX Runtime where the folder has been exported."""
+    threads: int | None = None
+    """Processor threads of ONNX Runtime; one for each core by default."""
+    batch_tokens: int = 4_096
+    """Tokens computed together."""
+    rounds: int = 5
+    """How often everything is measured in turn; medians are shown."""
+    json: bool = False
+    """Print JSON instead of a table."""

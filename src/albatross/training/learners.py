@@ -15,10 +15,9 @@ from albatross.checkpoints.model_folder import TASKS
 from albatross.config import AlbertConfig
 from albatross.engine.torch_engine import TorchEngine
 from albatross.engine.torch_generator import TorchGenerator
-from albatross.head_spec import HeadSpec
+from albatross.head_spec import POOLED, HeadSpec
 from albatross.modeling.generation_model import AlbertForGeneration
 from albatross.modeling.pretrained import draw_weights
-from albatross.modeling.task_heads import POOLED
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import answer_records
 from albatross.settings.training import FinetuneSettings

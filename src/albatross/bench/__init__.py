@@ -1,0 +1,1 @@
+"""How fast a model folder answers on this machine, beside what arithmetic allows."""

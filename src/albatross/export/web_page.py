@@ -1,0 +1,136 @@
+"""A static page that answers in the browser: its files, and the vocabulary in JSON beside them.
+
+What needs Python's tables of characters is written out here, so that the page cuts texts as the
+model learned them whatever tables the browser has. The page's own files are in `page/`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from albatross.atomic import write_file
+from albatross.errors import ConfigError
+from albatross.protobuf import fields
+from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.multi_label import MultiLabelTask
+from albatross.tasks.ordinal import OrdinalTask
+from albatross.tasks.regression import RegressionTask
+from albatross.tasks.spans import SpansTask
+from albatross.tasks.tagging import TaggingTask
+from albatross.tasks.task import Task
+from albatross.tokenizer.alignment import WHITE_SPACE
+from albatross.tokenizer.folder import AnyTokenizer
+from albatross.tokenizer.sentencepiece_file import (
+    UNKNOWN_PENALTY,
+    USER_DEFINED,
+    read_sentencepiece,
+)
+from albatross.tokenizer.unigram import UnigramTokenizer
+
+VOCABULARY_FILE = "vocabulary.json"
+PAGE_FILES = ("index.html", "albatross.js", "tokenizer.js")
+# The kinds of task that `albatross.js` answers; of spans the plain head alone.
+_KINDS = (
+    *(ClassificationTask, MultiLabelTask, OrdinalTask, RegressionTask),
+    *(SpansTask, TaggingTask),
+)
+# Where a SentencePiece model says what is done to white space, both true unless it says otherwise.
+_NORMALIZER, _SWITCHES = 3, {3: "add_dummy_prefix", 4: "remove_extra_whitespaces"}
+
+
+def check_page(tokenizer: AnyTokenizer, tasks: Sequence[Task[Any]]) -> None:
+    """Refuse what the page could not answer.
+
+    Raises:
+        ConfigError: the tokenizer is no SentencePiece model, or a task is of a kind it lacks.
+    """
+    if not isinstance(tokenizer, UnigramTokenizer):
+        raise ConfigError(
+            "A page needs a model that reads a SentencePiece vocabulary. Received:"
+            f" {type(tokenizer).__name__}. Export with `--single-file`, and write the page's"
+            " tokenizer yourself."
+        )
+    lacking = [
+        f"{task.name} ({task.kind})"
+        for task in tasks
+        if not isinstance(task, _KINDS) or (isinstance(task, SpansTask) and task.beam)
+    ]
+    if lacking or not tasks:
+        kinds = ", ".join(kind.kind for kind in _KINDS)
+        raise ConfigError(
+            f"A page answers tasks of these kinds: {kinds} without beams. Received:"
+            f" {', '.join(lacking) or 'no task'}. Export with `--single-file` alone."
+        )
+
+
+def write_page(folder: Path, tokenizer: AnyTokenizer) -> None:
+    """Write the page and what it reads into a folder that has `model.onnx` and `task.json`."""
+    assert isinstance(tokenizer, UnigramTokenizer)
+    content = json.dumps(vocabulary_of(tokenizer), ensure_ascii=False, separators=(",", ":"))
+    write_file(folder / VOCABULARY_FILE, content.encode())
+    for name in PAGE_FILES:
+        shutil.copyfile(Path(__file__).parent / "page" / name, folder / name)
+
+
+def vocabulary_of(tokenizer: UnigramTokenizer) -> dict[str, Any]:
+    """Return what the page's tokenizer is made of."""
+    file = read_sentencepiece(tokenizer.model)
+    scores = file.scores()
+    symbols = [piece.text for piece in file.pieces if piece.type == USER_DEFINED]
+    return {
+        "rules": asdict(tokenizer.normalizer) | _switches(tokenizer.model),
+        "ids": {
+            "unk": tokenizer.unk_id,
+            "cls": tokenizer.cls_id,
+            "sep": tokenizer.sep_id,
+            "pad": tokenizer.pad_id,
+        },
+        "unknown_score": file.least_score - UNKNOWN_PENALTY,
+        "symbols": symbols,
+        "spaces": character_class(WHITE_SPACE.__contains__),
+        "marks": character_class(lambda character: unicodedata.combining(character) > 0),
+        "digits": character_class(str.isdigit),
+        "unassigned": character_class(lambda character: unicodedata.category(character) == "Cn"),
+        "map": base64.b64encode(file.charsmap).decode(),
+        "pieces": [piece.text for piece in file.pieces],
+        # Nine digits are enough for a 32-bit number.
+        "scores": [
+            float(f"{scores[piece.text]:.9g}") if piece.text in scores else None
+            for piece in file.pieces
+        ],
+    }
+
+
+def character_class(holds: Callable[[str], bool]) -> str:
+    r"""Return the inside of a JavaScript character class, in escapes alone.
+
+    >>> character_class("abcx".__contains__)
+    '\\u{61}-\\u{63}\\u{78}-\\u{78}'
+    """
+    ranges: list[list[int]] = []
+    for code in range(sys.maxunicode + 1):
+        if holds(chr(code)):
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(rf"\u{{{first:x}}}-\u{{{last:x}}}" for first, last in ranges)
+
+
+def _switches(model: bytes) -> dict[str, bool]:
+    """Return what SentencePiece does to white space."""
+    found = dict.fromkeys(_SWITCHES.values(), True)
+    for part in fields(model):
+        if part.number == _NORMALIZER:
+            for field in fields(part.content):
+                if field.number in _SWITCHES:
+                    found[_SWITCHES[field.number]] = bool(field.integer)
+    return found
