@@ -61,7 +61,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "limit": (1, 10**9),
     "max_loss": (0, 100),
     "bootstrap": (0, 100_000),
-    "rounds": (1, 1_000),
+    "repeats": (1, 1_000),
     "groups": (1, 1_000),
     "layers": (1, 1_000),
     "depth_lora_rank": (0, 65_536),

@@ -20,7 +20,7 @@ from albatross.settings.answering import BenchSettings
 
 @pytest.fixture(scope="module")
 def found(exported) -> Bench:
-    return bench(BenchSettings(exported, rounds=1, threads=1))
+    return bench(BenchSettings(exported, repeats=1, threads=1))
 
 
 def test_every_length_and_the_mixed_texts_are_timed_beside_a_floor(found):
@@ -83,7 +83,7 @@ def test_rounds_are_interleaved_after_one_that_is_not_counted(monkeypatch):
 
 
 def test_the_records_of_a_file_are_answered(exported, train_file):
-    found = bench(BenchSettings(exported, file=train_file, rounds=1, threads=1))
+    found = bench(BenchSettings(exported, file=train_file, repeats=1, threads=1))
     assert found.mixed.texts == 32
 
 
@@ -94,14 +94,14 @@ def test_a_file_without_records_is_refused(exported, tmp_path):
 
 
 def test_a_model_of_torch_is_measured_too(finetuned):
-    found = bench(BenchSettings(finetuned, rounds=1, threads=1))
+    found = bench(BenchSettings(finetuned, repeats=1, threads=1))
     assert "TorchEngine" in found.about
 
 
 def test_a_task_that_writes_is_refused(exported, monkeypatch):
     monkeypatch.setattr(module, "GenerationTask", type(load(exported).task))
     with pytest.raises(ConfigError, match="which writes"):
-        bench(BenchSettings(exported, rounds=1))
+        bench(BenchSettings(exported, repeats=1))
 
 
 def test_a_process_that_fails_is_told_by_its_last_words():
@@ -136,7 +136,7 @@ def test_the_table_has_a_row_for_everything():
 
 
 def test_json_holds_every_figure(exported, capsys):
-    assert main(["bench", str(exported), "--rounds", "1", "--threads", "1", "--json"]) == 0
+    assert main(["bench", str(exported), "--repeats", "1", "--threads", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == set(Bench.__dataclass_fields__)
     assert found["lengths"]["8"]["tokens"] == 8

@@ -73,9 +73,9 @@ def bench(settings: BenchSettings) -> Bench:
     lengths = [len(example.input_ids) for example in prepare()]
     together = min(settings.batch_tokens, sum(lengths))
     threads = settings.threads or os.cpu_count() or 1
-    with Progress("measuring", settings.rounds + _STARTS + 1) as progress:
+    with Progress("measuring", settings.repeats + _STARTS + 1) as progress:
         seconds = _timed(
-            _works(pipeline, settings.batch_tokens, prepare), settings.rounds, progress
+            _works(pipeline, settings.batch_tokens, prepare), settings.repeats, progress
         )
         speeds = _product_speeds(config, {*LENGTHS, together}, threads)
         progress.advance()

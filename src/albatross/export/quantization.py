@@ -56,8 +56,8 @@ def quantise(
 def rounded(values: FloatArray, largest: int) -> tuple[NDArray[np.int8], FloatArray]:
     """Return rows as whole numbers of at most `largest`, and the scale of each row.
 
-    >>> rounded(np.array([[1.0, -0.5]], dtype=np.float32), 63)[0].tolist()
-    [[63, -32]]
+    >>> rounded(np.array([[1.0, -0.25]], dtype=np.float32), 63)[0].tolist()
+    [[63, -16]]
     """
     scales = np.maximum(np.abs(values).max(1), np.float32(1e-12)) / np.float32(largest)
     whole = np.round(values / scales[:, None]).clip(-largest, largest).astype(np.int8)

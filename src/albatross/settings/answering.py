@@ -164,7 +164,7 @@ class BenchSettings(Settings):
     """Measure how fast a model answers on this machine, and what it takes of it.
 
     Example:
-      albatross bench sentiment --rounds 3
+      albatross bench sentiment --repeats 3
     """
 
     model: Annotated[Positional[Path], MODEL]
@@ -180,7 +180,7 @@ class BenchSettings(Settings):
     """Processor threads of ONNX Runtime; one for each core by default."""
     batch_tokens: int = 4_096
     """Tokens computed together."""
-    rounds: int = 5
+    repeats: int = 5
     """How often everything is measured in turn; medians are shown."""
     json: bool = False
     """Print JSON instead of a table."""
