@@ -169,7 +169,7 @@ ROWS = (
         " --max-length 64",
         "copy",
         seeds=1,
-        note="test 2016, greedy",
+        note="test 2016, beam of 4",
         model="{work}/multi30k/start",
     ),
 )
@@ -220,19 +220,26 @@ def measure(row: Row, data: Path, work: Path, limit: int | None) -> dict[str, An
     if not (out / "run.json").is_file():
         _albatross("finetune", model, out, *words)
     run = read_json(out / "run.json")
-    return {"seeds": run["seeds"], "baseline": _baseline(row, out, run)}
+    metric, baseline = _baseline(row, out, run)
+    alone = {
+        "metric": metric,
+        "mean": run["metrics"].get(metric),
+        "by_seed": [run["settings"]["seed"]],
+    }
+    return {"seeds": run.get("seeds") or {**alone, "deviation": 0.0}, "baseline": baseline}
 
 
 # === Baselines ===
 
 
-def _baseline(row: Row, out: Path, run: dict[str, Any]) -> float:
-    """Score the row's baseline on the dev records of its run, by the task's own metric."""
+def _baseline(row: Row, out: Path, run: dict[str, Any]) -> tuple[str, float]:
+    """Score the row's baseline on the dev records of its run; return the task's metric, and it."""
     settings = FinetuneSettings(**{**run["settings"], "recipe": None})
     data = read_task_data(settings, open_tokenizer(out, read_config(out)))
     dev = next(iter(data.dev.values()))
     answers = BASELINES[row.baseline](data.task, data.train, dev)
-    return score(data.task, answers, dev)[data.task.main_metric]
+    metric = data.task.main_metric
+    return metric, score(data.task, answers, dev)[metric]
 
 
 def _words(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
@@ -396,9 +403,10 @@ def _line(row: Row, found: dict[str, Any]) -> str:
     seeds, count = found["seeds"], len(found["seeds"]["by_seed"])
     shown = f"{row.model} OUT {row.options}".replace("{data}", "DATA").replace("{work}", "WORK")
     note = f" ({row.note})" if row.note else ""
+    deviation = f"{seeds['deviation']:.4f}" if count > 1 else "-"
     return (
         f"| {row.name}{note} | {seeds['metric'].replace('_', ' ')} | {seeds['mean']:.4f} |"
-        f" {seeds['deviation']:.4f} | {count} | {found['baseline']:.4f} |"
+        f" {deviation} | {count} | {found['baseline']:.4f} |"
         f" `{shown} --seeds {count}` |"
     )
 
