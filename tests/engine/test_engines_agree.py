@@ -16,6 +16,7 @@ from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import run, run_depths
 from albatross.engine.onnx_engine import OnnxEngine, layer_files
+from albatross.engine.step_graph import StepGraph
 from albatross.engine.torch_engine import TorchEngine
 from albatross.errors import ConfigError, DataError
 from albatross.export.comparison import differences
@@ -236,13 +237,13 @@ def test_no_padding_enters_a_product_of_the_exported_layer(tmp_path):
     found: list[tuple[int, ...]] = []
     graph = engine._layers[0]
 
-    class Watched:
+    class Watched(StepGraph):
         def run(self, inputs):
             outputs = graph.run(inputs)
             found.extend(outputs[name].shape for name in products)
             return outputs
 
-    engine._layers = [Watched()] * 4
+    engine._layers = [Watched(graph.session)] * 4
     run(engine, batch)
     assert len(found) == 4 * 6
     assert {shape[0] for shape in found} == {sum(LENGTHS)}

@@ -1,6 +1,7 @@
 """An exported model that writes: as torch does, alone as in company, over one set of weights."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,11 @@ CONFIG = AlbertConfig(
 )
 OPTIONS = SearchOptions(end_id=3, beams=3, max_length=12)
 LENGTHS = (9, 4, 1, 9)
-KINDS = {"cross": ("cross", False), "tied": ("cross", True), "prefix": ("prefix", False)}
+KINDS: dict[str, tuple[Any, bool]] = {
+    "cross": ("cross", False),
+    "tied": ("cross", True),
+    "prefix": ("prefix", False),
+}
 CONFIGS = {
     **{kind: (kind, CONFIG) for kind in KINDS},
     "own attention": ("cross", replace(CONFIG, cross_layer_sharing="ffn", num_hidden_groups=1)),

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,7 +220,7 @@ def test_a_graph_in_place_of_another_is_refused(exported, copy_of, change_json, 
 
 def test_a_head_that_no_graph_has_is_refused(exported, copy_of, change_json):
     folder = copy_of(exported)
-    inputs = {"max_length": 48, "stride": None, "format": "text", "columns": {}}
+    inputs: dict[str, Any] = {"max_length": 48, "stride": None, "format": "text", "columns": {}}
     values = {"kind": "similarity", "loss": "cosine", "low": 0, "high": 1, **inputs}
     change_json(
         folder / "task.json", alike={**values, "head": "heads.embedding", "metric": "spearman"}

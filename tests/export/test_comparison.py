@@ -1,6 +1,8 @@
 """What counts as a difference between two engines, and what does not."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from albatross.tasks.spans import SpansTask
 from albatross.tasks.tagging import TaggingTask
 
 INPUTS = Inputs(TOKENIZER, 32)
-TASKS = {
+TASKS: dict[str, Any] = {
     "classification": ClassificationTask("t", ("a", "b"), ("0", "1"), INPUTS),
     "choice": ChoiceTask("t", (), INPUTS),
     "spans": SpansTask("t", False, False, INPUTS),
@@ -43,7 +45,7 @@ def opened(task, *, exits=False):
     )
     heads = {n: replace(s, options={"exits": exits}) for n, s in task.heads.items()}
     engine = TorchEngine(AlbertWithHeads(config, heads=heads))
-    return OpenModel(None, config, TOKENIZER, task, {"t": task}, engine)
+    return OpenModel(Path(), config, TOKENIZER, task, {"t": task}, engine)
 
 
 def beams(starts, ends):

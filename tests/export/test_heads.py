@@ -191,8 +191,8 @@ def test_a_matrix_in_8_bits_is_read_as_floats(tmp_path, is_table):
     whole = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
     scale = np.array([0.5, 2, 1], np.float32)
     stored, scales = (whole, scale[:, None]) if is_table else (whole.T, scale)
-    tensors = {"a.weight_int8": np.ascontiguousarray(stored), "a.weight_scale": scales}
-    save_file(tensors, tmp_path / "model.safetensors")
+    weight = np.ascontiguousarray(stored)
+    save_file({"a.weight_int8": weight, "a.weight_scale": scales}, tmp_path / "model.safetensors")
     graph = Graph(Weights.read(tmp_path / "model.safetensors"))
     graph.output("out", graph.matrix("a", (3, 4)), [3, 4])
     (tmp_path / "a.onnx").write_bytes(graph.model("a").SerializeToString())

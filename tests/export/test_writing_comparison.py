@@ -124,13 +124,15 @@ def test_weights_are_those_of_the_model_and_graphs_have_checksums(model, out):
 
 def test_engines_of_other_weights_are_told_apart(model, tmp_path):
     opened = open_model(model)
+    task = opened.task
+    assert isinstance(task, GenerationTask)
     same, other = (
-        TorchGenerator.from_folder(written(tmp_path / str(seed), opened.task.decoder, seed=seed))
+        TorchGenerator.from_folder(written(tmp_path / str(seed), task.decoder, seed=seed))
         for seed in (4, 5)
     )
-    compare_writing(opened.engine, same, opened.task, 1e-4)
+    compare_writing(opened.engine, same, task, 1e-4)
     with pytest.raises(FolderError, match=r"must write alike, within 0\.0001"):
-        compare_writing(opened.engine, other, opened.task, 1e-4)
+        compare_writing(opened.engine, other, task, 1e-4)
 
 
 def test_engines_that_differ_leave_nothing(model, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_names_of_labels_are_written_as_their_numbers(tmp_path):
 
 
 def test_a_model_of_mnli_answers_ax():
-    task = SimpleNamespace(name="mnli", inputs=SimpleNamespace(format="mnli"))
+    task: Any = SimpleNamespace(name="mnli", inputs=SimpleNamespace(format="mnli"))
     assert benchmark_of_test(task, Path("AX.tsv"))[0].name == "ax"
     assert benchmark_of_test(task, Path("test_matched.tsv.gz")) == (
         BENCHMARKS["mnli"],

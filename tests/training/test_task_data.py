@@ -9,6 +9,7 @@ import pytest
 from albatross.data.records import ChoiceRecord, TextRecord
 from albatross.errors import ConfigError, DataError, LabelError
 from albatross.settings.training import FinetuneSettings
+from albatross.tasks.classification import ClassificationTask
 from albatross.training.task_data import data_digest, hold_out, limit_records, read_task_data
 
 PLACES = Path("model"), Path("out")
@@ -214,6 +215,8 @@ def test_labels_of_glue_that_are_numbers_get_names(tmp_path):
     (tmp_path / "train.tsv").write_text("\n".join(rows))
     (tmp_path / "dev.tsv").write_text("\n".join(rows[:5]))
     settings = FinetuneSettings(*PLACES, task="sst2", data=tmp_path, name="sst2")
-    data = read_task_data(settings, Letters())
+    letters: Any = Letters()
+    data = read_task_data(settings, letters)
+    assert isinstance(data.task, ClassificationTask)
     assert data.task.labels == ("negative", "positive")
     assert data.task.class_of("1") == data.task.class_of("positive") == 1
