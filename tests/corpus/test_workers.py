@@ -50,7 +50,13 @@ def program(tmp_path, corpus, tokenizer):
 
     def start(out: Path) -> subprocess.Popen:
         command = [sys.executable, str(path), str(corpus), str(tokenizer), str(out)]
-        return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+        # Whoever starts the tests in the background of a shell has them ignore SIGINT.
+        return subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
 
     return start
 
