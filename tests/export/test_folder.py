@@ -180,3 +180,9 @@ def test_an_adapter_of_each_depth_is_exported_as_it_is(
     out = export(ExportSettings(folder, tmp_path / "out"))
     assert read(out / "config.json")["adapter"]["per_depth"] is True
     assert shares(out, reviews) == pytest.approx(shares(folder, reviews), abs=1e-5)
+
+
+def test_the_next_command_is_one_that_the_export_can_do(exported, pretrained, tmp_path):
+    assert "predict" in ExportSettings(exported, exported).following
+    out = export(ExportSettings(pretrained, tmp_path / "out"))
+    assert ExportSettings(pretrained, out).following == "albatross info {out}"

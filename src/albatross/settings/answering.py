@@ -121,10 +121,13 @@ class ExportSettings(Settings):
 
     @property
     def following(self) -> str:
-        """The command that comes next."""
+        """The command that comes next, of an export that stands; one without a task only tells."""
         if self.page:
             return "python -m http.server --directory {out}, and docs/browser.md for its ort/"
-        return "" if self.single_file else 'albatross predict {out} "Some text."'
+        if self.single_file:
+            return ""
+        has_task = (self.out / "task.json").is_file()
+        return 'albatross predict {out} "Some text."' if has_task else "albatross info {out}"
 
 
 @dataclass(frozen=True)
