@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto
 from transformers import AlbertForSequenceClassification
 
+from albatross.checkpoints.eight_bits import LARGEST_ENTRY, LARGEST_WEIGHT
 from albatross.checkpoints.huggingface import (
     encoder_shapes,
     head_shapes,
@@ -26,7 +27,7 @@ from albatross.engine.open import open_model
 from albatross.errors import FolderError
 from albatross.export.folder import export
 from albatross.export.graph import Graph, Weights
-from albatross.export.quantization import LARGEST_ENTRY, LARGEST_WEIGHT, quantise, rounded
+from albatross.export.quantization import quantise, rounded
 from albatross.head_spec import HeadSpec
 from albatross.info import info
 from albatross.pipelines.pipeline import load
@@ -38,7 +39,7 @@ WORDS, PROJECTION = (
     "albert.encoder.embedding_hidden_mapping_in",
 )
 LARGEST_SUM = 32_767
-# What makes whole numbers of the rows below: a scale of 1 for a row whose largest value is 127.
+# What makes whole numbers of the rows below: steps of 1 in a row whose largest value is 127.
 LARGEST_ROW = 127
 
 
@@ -62,11 +63,11 @@ def product(folder, rows, whole, scales):
 
 def exact(rows, whole, scales):
     """The same product in numpy: rows by their largest value, sums in 64 bits."""
-    largest = np.abs(rows).max(1, keepdims=True) * np.float32(1 / 127)
-    of_row = np.maximum(largest, np.float32(1e-12))
-    unsigned = np.clip(np.rint(rows / of_row) + 128, 0, 255).astype(np.int64)
+    largest = np.maximum(np.abs(rows).max(1, keepdims=True), np.float32(1e-10))
+    step = np.float32(1 / 127)
+    unsigned = np.clip(np.rint(rows / largest / step) + 128, 0, 255).astype(np.int64)
     sums = (unsigned - 128) @ whole.astype(np.int64)
-    return sums.astype(np.float32) * scales * of_row
+    return sums.astype(np.float32) * (scales * step) * largest
 
 
 def drawn(seed, rows, wide_in, wide_out):

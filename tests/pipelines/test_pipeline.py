@@ -62,6 +62,22 @@ def test_repr_says_what_is_answered_and_by_what(classify):
     assert repr(classify) == expected
 
 
+@pytest.mark.parametrize(("engine", "most"), [("onnx", 512), ("torch", 4_096)])
+def test_as_many_tokens_are_computed_together_as_suit_the_engine(
+    exported, engine, most, monkeypatch
+):
+    pipeline = load(exported, engine=engine)
+    embed, seen = pipeline.engine.embed, []
+
+    def watched(batch):
+        seen.append(len(batch.input_ids))
+        return embed(batch)
+
+    monkeypatch.setattr(pipeline.engine, "embed", watched)
+    pipeline(["stale " * 30] * 200)
+    assert most - 60 < max(seen) <= most
+
+
 # === Streams ===
 
 

@@ -11,10 +11,13 @@ from transformers import AlbertForSequenceClassification as TransformersAlbert
 from albatross.checkpoints.model_folder import read_weights, write_weights
 from albatross.data.packing import Example
 from albatross.errors import ConfigError, DataError, FolderError, LabelError, TrainingError
+from albatross.evaluation.evaluate import evaluate
+from albatross.export.folder import export
 from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import load
 from albatross.report import file_digest
+from albatross.settings.answering import EvaluateSettings, ExportSettings
 from albatross.training.example_batches import ExampleBatches
 from albatross.training.finetune import finetune
 from albatross.training.head_losses import HeadLosses
@@ -130,6 +133,15 @@ def test_labels_get_the_names_of_the_settings(short):
     task: Any = load(short.out).task
     assert (task.labels, task.values) == (("bad", "good"), ("negative", "positive"))
     assert read(short.out / "config.json")["id2label"] == {"0": "bad", "1": "good"}
+
+
+def test_a_model_learns_as_it_will_compute_in_8_bits(finetune_settings, tmp_path):
+    settings = replace(finetune_settings, epochs=30, quantization_aware=True)
+    learned = finetune(replace(settings, out=tmp_path / "learned"))
+    assert read(learned / "run.json")["metrics"]["accuracy"] == 1
+    assert all(array.dtype == np.float32 for array in read_weights(learned).values())
+    small = export(ExportSettings(learned, tmp_path / "small", "int8"))
+    assert evaluate(EvaluateSettings(small, settings.dev)).metrics["accuracy"] == 1
 
 
 def test_from_scratch_takes_no_weights(short, pretrained, tmp_path):

@@ -77,9 +77,10 @@ def test_an_adapted_run_goes_on_where_it_was(short):
     assert all(np.array_equal(whole[name], again[name]) for name in whole)
 
 
-def test_random_weights_are_not_frozen(short):
-    with pytest.raises(ConfigError, match="--from-scratch"):
-        replace(short, adapt="frozen", from_scratch=True)
+@pytest.mark.parametrize("option", ["from_scratch", "quantization_aware"])
+def test_what_needs_all_weights_to_learn_is_refused_where_some_are_frozen(short, option):
+    with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')}` needs all weights"):
+        replace(short, adapt="frozen", **{option: True})
 
 
 # === Several tasks ===

@@ -71,12 +71,11 @@ def bench(settings: BenchSettings) -> Bench:
     config: AlbertConfig = pipeline.engine.config
     prepare = _records(pipeline, settings) if settings.file else _composed(pipeline, config)
     lengths = [len(example.input_ids) for example in prepare()]
-    together = min(settings.batch_tokens, sum(lengths))
+    batch_tokens = settings.batch_tokens or pipeline.engine.batch_tokens
+    together = min(batch_tokens, sum(lengths))
     threads = settings.threads or os.cpu_count() or 1
     with Progress("measuring", settings.repeats + _STARTS + 1) as progress:
-        seconds = _timed(
-            _works(pipeline, settings.batch_tokens, prepare), settings.repeats, progress
-        )
+        seconds = _timed(_works(pipeline, batch_tokens, prepare), settings.repeats, progress)
         speeds = _product_speeds(config, {*LENGTHS, together}, threads)
         progress.advance()
         start, bare_start, memory = _starts(options, progress)

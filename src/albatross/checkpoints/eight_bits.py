@@ -16,6 +16,14 @@ from albatross.checkpoints.huggingface import Arrays
 from albatross.errors import FolderError
 
 INT8, SCALE = "weight_int8", "weight_scale"
+LARGEST_WEIGHT, LARGEST_ACTIVATION, LARGEST_ENTRY = 63, 127, 127
+"""Whole numbers go from the negative of these to them: of a matrix that is multiplied, of what it
+is multiplied with, and of a table that rows are only looked up in."""
+HALF = "albert.encoder.embedding_hidden_mapping_in.weight"
+"""Kept in 16 bits. All depths read what it makes of a piece, and it is a hundredth of the file: in
+half precision it takes a quarter off the error of the outputs (docs/log.md)."""
+# Smaller ones weigh nothing, and the last map of a head is the one where rounding shows.
+_LEAST_SIZE = 2**14
 CONFIG_KEYS: Mapping[str, Any] = {"quantization_config": {"bits": 8, "engine": "onnxruntime"}}
 """Keys of `config.json` for which transformers refuses a folder instead of starting it anew."""
 
@@ -27,6 +35,25 @@ def holds_int8(names: Iterable[str]) -> bool:
     True
     """
     return any(name.rpartition(".")[2] == INT8 for name in names)
+
+
+def is_large(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is a matrix or a table whose bytes count."""
+    return name.endswith(".weight") and len(shape) == 2 and shape[0] * shape[1] >= _LEAST_SIZE
+
+
+def is_multiplied(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is a matrix that rows in 8 bits are multiplied with; no table, nor `HALF`.
+
+    >>> is_multiplied("albert.pooler.weight", (128, 128))
+    True
+    """
+    return is_large(name, shape) and name != HALF and not is_table(name)
+
+
+def is_table(name: str) -> bool:
+    """Whether a tensor is a table that rows are looked up in."""
+    return name.startswith("albert.embeddings.")
 
 
 def check_floats(names: Iterable[str], source: object) -> None:

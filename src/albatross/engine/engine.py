@@ -25,6 +25,8 @@ class Engine(Protocol):
     """One backend with one model's weights."""
 
     config: AlbertConfig
+    batch_tokens: int
+    """How many tokens are best computed together: more of them only take more memory."""
 
     @property
     def exit_names(self) -> tuple[str, ...]:

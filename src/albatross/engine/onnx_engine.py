@@ -79,6 +79,8 @@ class OnnxEngine:
     Rows are numpy arrays (total_tokens, hidden) of 32-bit floats, whatever the file's precision.
     """
 
+    batch_tokens = 512
+
     def __init__(self, folder: Path, config: AlbertConfig, *, threads: int | None = None) -> None:
         """Load the graphs; `threads` defaults to one for each core.
 

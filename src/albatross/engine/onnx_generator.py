@@ -69,6 +69,8 @@ def memory_files(config: AlbertConfig) -> list[str]:
 class OnnxGenerator:
     """The `StepModel` of an exported folder, on ONNX Runtime's CPU kernels."""
 
+    batch_tokens = 4_096
+
     def __init__(self, folder: Path, config: AlbertConfig, *, threads: int | None = None) -> None:
         """Load the graphs; `threads` defaults to one for each core.
 

@@ -67,6 +67,8 @@ def session_options(threads: int, *, spin: bool) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
+    # A pattern is kept for every shape of batch that was met, and no two are alike.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
     return options
 

@@ -24,6 +24,8 @@ from albatross.modeling.with_heads import AlbertWithHeads
 class TorchEngine:
     """Runs a model in evaluation mode without gradients."""
 
+    batch_tokens = 4_096
+
     def __init__(self, model: AlbertWithHeads) -> None:
         """Take a model; its mode is set back after every call."""
         self.model = model

@@ -16,6 +16,8 @@ from albatross.modeling.packed import PackedInputs
 class TorchGenerator:
     """The `StepModel` of a model folder, or during training of the live model."""
 
+    batch_tokens = 4_096
+
     def __init__(self, model: AlbertForGeneration) -> None:
         """Take a model; searching puts it into evaluation mode."""
         self.model = model

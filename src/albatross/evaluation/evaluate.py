@@ -48,7 +48,8 @@ def evaluate(settings: EvaluateSettings) -> Report:
     task = opened.task
     records = task.read(settings.records)
     task.check(records)
-    by_depth = _answer(opened.engine, task, records, settings.batch_tokens)
+    batch_tokens = settings.batch_tokens or opened.engine.batch_tokens
+    by_depth = _answer(opened.engine, task, records, batch_tokens)
     report = _report(settings, task, records, by_depth, time.monotonic() - start)
     if settings.report is not None:
         _write(settings.report, report)

@@ -28,8 +28,8 @@ DTYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "I8": TensorProt
 FLOATS = ("F32", "F16")
 # Activations are unsigned around this zero: ONNX Runtime has fast kernels for no others.
 _ZERO = 128
-# The scale of a row of zeros.
-_LEAST_SCALE = 1e-12
+# What the largest number of a row of zeros is taken for.
+_LEAST = 1e-10
 
 
 class Graph:
@@ -155,16 +155,20 @@ class Graph:
             weight = self.floats(f"{prefix}.weight", (wide_out, wide_in))
             return self.add("Gemm", [rows, weight], transB=1)
         weight, scale = self._whole_numbers(prefix, wide_in, wide_out)
-        rounded, of_row = self._rounded(rows)
-        inputs = [rounded, weight, self.number("one", 1.0), scale, self._zero()]
-        return self.add("Mul", [self.add("MatMulIntegerToFloat", inputs, domain=CONTRIB), of_row])
+        rounded, largest = self._rounded(rows)
+        inputs = [rounded, weight, self._step(), scale, self._zero()]
+        return self.add("Mul", [self.add("MatMulIntegerToFloat", inputs, domain=CONTRIB), largest])
 
     def add_and_norm(
-        self, rows: str, skip: str, norm: Sequence[str], epsilon: float, bias: str = ""
+        self, rows: str, bias: str, skip: str, norm: Sequence[str], epsilon: float
     ) -> str:
-        """Sum of rows, what was skipped and a bias; normalised."""
-        inputs = [rows, skip, *norm, *([bias] if bias else [])]
-        return self.add("SkipLayerNormalization", inputs, domain=CONTRIB, epsilon=epsilon)
+        """Sum of rows, a bias and what was skipped; normalised.
+
+        Three operators, for ONNX Runtime's SkipLayerNormalization, which is all of them in one,
+        sums a row's numbers one by one and takes longer than these together.
+        """
+        summed = self.add("Add", [self.add("Add", [rows, bias]), skip])
+        return self.add("LayerNormalization", [summed, *norm], epsilon=epsilon, axis=-1)
 
     def is_int8(self, prefix: str) -> bool:
         """Whether the file holds a matrix in 8 bits."""
@@ -185,19 +189,20 @@ class Graph:
         return len(self.weights.tensors[f"{prefix}.{SCALE}"].shape) == 2
 
     def _rounded(self, rows: str) -> tuple[str, str]:
-        """Return rows in 8 bits and their scales (rows, 1), made once for several maps of them."""
+        """Return rows in 8 bits, in steps of 127ths of their largest numbers, and these (rows, 1).
+
+        Made once for several maps of the same rows.
+        """
         if rows not in self._quantised:
-            highest = self.add("ReduceMax", [rows], axes=[1], keepdims=0)
-            lowest = self.add("Neg", [self.add("ReduceMin", [rows], axes=[1], keepdims=0)])
-            largest = self.add("Max", [highest, lowest])
-            scales = self.add("Mul", [largest, self.number("per_step", 1 / 127)])
-            scales = self.add("Max", [scales, self.number("least_scale", _LEAST_SCALE)])
-            zero = helper.make_tensor("zero", TensorProto.UINT8, [1], [_ZERO])
-            zeros = self.add("ConstantOfShape", [self.add("Shape", [scales])], value=zero)
-            rounded = self.add("QuantizeLinear", [rows, scales, zeros], axis=0)
-            of_row = self.add("Unsqueeze", [scales, self.integers("axis_1", [1])])
-            self._quantised[rows] = rounded, of_row
+            largest = self.add("ReduceMax", [self.add("Abs", [rows])], axes=[1], keepdims=1)
+            largest = self.add("Max", [largest, self.number("least", _LEAST)])
+            shares = self.add("Div", [rows, largest])
+            rounded = self.add("QuantizeLinear", [shares, self._step(), self._zero()])
+            self._quantised[rows] = rounded, largest
         return self._quantised[rows]
+
+    def _step(self) -> str:
+        return self.number("step", 1 / 127)
 
     def _zero(self) -> str:
         return self.number("zero_point", _ZERO, TensorProto.UINT8)

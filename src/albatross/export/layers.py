@@ -70,7 +70,7 @@ def join(graph: Graph, config: AlbertConfig, prefix: str, attended: str, rows: s
     hidden = config.hidden_size
     projected = graph.product(f"{prefix}.dense", attended, hidden, hidden)
     norm, bias = graph.norm(f"{prefix}.LayerNorm", hidden), graph.bias(f"{prefix}.dense", hidden)
-    return graph.add_and_norm(projected, rows, norm, config.layer_norm_eps, bias)
+    return graph.add_and_norm(projected, bias, rows, norm, config.layer_norm_eps)
 
 
 def feed_forward(graph: Graph, config: AlbertConfig, prefix: str, rows: str) -> str:
@@ -81,7 +81,7 @@ def feed_forward(graph: Graph, config: AlbertConfig, prefix: str, rows: str) -> 
     inside = graph.product(f"{prefix}.ffn_output", inside, wide, hidden)
     norm = graph.norm(f"{prefix}.full_layer_layer_norm", hidden)
     bias = graph.bias(f"{prefix}.ffn_output", hidden)
-    return graph.add_and_norm(inside, rows, norm, config.layer_norm_eps, bias)
+    return graph.add_and_norm(inside, bias, rows, norm, config.layer_norm_eps)
 
 
 def attend(graph: Graph, config: AlbertConfig, prefix: str, rows: str, places: Places) -> str:

@@ -12,18 +12,19 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.checkpoints.eight_bits import INT8, SCALE
+from albatross.checkpoints.eight_bits import (
+    HALF,
+    INT8,
+    LARGEST_ENTRY,
+    LARGEST_WEIGHT,
+    SCALE,
+    is_large,
+    is_table,
+)
 from albatross.export.error_feedback import compensated
 from albatross.progress import Progress
 
 FloatArray = NDArray[np.float32]
-LARGEST_WEIGHT, LARGEST_ENTRY = 63, 127
-"""Of a matrix that is multiplied, and of a table that rows are only looked up in."""
-# Smaller ones weigh nothing, and the last map of a head is the one where rounding shows.
-_LEAST_SIZE = 2**14
-# All depths read what this one makes of a piece, and it is a hundredth of the file: in half
-# precision it takes a quarter off the error of the outputs (docs/log.md).
-_HALF = "albert.encoder.embedding_hidden_mapping_in.weight"
 _WORDS = "albert.embeddings.word_embeddings.weight"
 
 
@@ -45,10 +46,10 @@ def quantise(
         (out,); for a table (rows, width) `NAME.weight_int8` (rows, width) and its scales (rows, 1).
     """
     found: dict[str, NDArray[np.generic]] = {}
-    is_multiplied = any(name.startswith("predictions.") for name in arrays)
+    predicts = any(name.startswith("predictions.") for name in arrays)
     with Progress("rounding", len(arrays)) as progress:
         for name, array in arrays.items():
-            found |= _stored(name, array, moments or {}, is_multiplied)
+            found |= _stored(name, array, moments or {}, predicts)
             progress.advance()
     return found
 
@@ -68,20 +69,20 @@ def _stored(
     name: str,
     array: NDArray[np.generic],
     moments: Mapping[str, NDArray[np.float64]],
-    is_multiplied: bool,
+    predicts: bool,
 ) -> dict[str, NDArray[np.generic]]:
     """Return what stands in the file for one tensor.
 
-    `is_multiplied` says whether a masked-word head multiplies with the word table.
+    `predicts` says whether a masked-word head multiplies with the word table.
     """
-    prefix, _, last = name.rpartition(".")
+    prefix = name.rpartition(".")[0]
     values = np.asarray(array, dtype=np.float32)
-    if last != "weight" or values.ndim != 2 or values.size < _LEAST_SIZE:
-        return {name: values}
-    if name == _HALF:
+    if name == HALF and is_large(name, values.shape):
         return {name: values.astype(np.float16)}
-    if prefix.startswith("albert.embeddings."):
-        largest = LARGEST_WEIGHT if is_multiplied and name == _WORDS else LARGEST_ENTRY
+    if not is_large(name, values.shape):
+        return {name: values}
+    if is_table(name):
+        largest = LARGEST_WEIGHT if predicts and name == _WORDS else LARGEST_ENTRY
         whole, scales = rounded(values, largest)
         return {f"{prefix}.{INT8}": whole, f"{prefix}.{SCALE}": scales[:, None]}
     whole, scales = rounded(values, LARGEST_WEIGHT)

@@ -34,14 +34,17 @@ class Pipeline:
     'positive'
     """
 
-    def __init__(self, opened: OpenModel, *, batch_tokens: int = 4_096) -> None:
-        """Take an open model; `batch_tokens` bounds what is computed together."""
+    def __init__(self, opened: OpenModel, *, batch_tokens: int | None = None) -> None:
+        """Take an open model; `batch_tokens` bounds what is computed together, and with it memory.
+
+        The engine's own budget by default.
+        """
         self.task = opened.task
         self.tasks = opened.tasks
         self.tokenizer = opened.tokenizer
         self.engine = opened.engine
         self.folder = opened.folder
-        self._batch_tokens = batch_tokens
+        self._batch_tokens = batch_tokens or opened.engine.batch_tokens
 
     def __call__(self, given: Given | Several, *, task: str | None = None) -> Any:
         """Answer one text, or a list of texts in their order.
@@ -89,7 +92,7 @@ def load(
     *,
     engine: EngineName = "auto",
     tokenizer: TokenizerName = "auto",
-    batch_tokens: int = 4_096,
+    batch_tokens: int | None = None,
     threads: int | None = None,
     base: str | Path | None = None,
     task: str | None = None,

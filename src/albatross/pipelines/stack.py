@@ -26,10 +26,10 @@ class Stack:
         pipelines: by the name of the task
     """
 
-    def __init__(self, opened: Sequence[OpenModel], *, batch_tokens: int = 4_096) -> None:
+    def __init__(self, opened: Sequence[OpenModel], *, batch_tokens: int | None = None) -> None:
         """Take open models, of which each answers its own task."""
         self.pipelines = {one.task.name: Pipeline(one, batch_tokens=batch_tokens) for one in opened}
-        self._batch_tokens = batch_tokens
+        self._batch_tokens = batch_tokens or opened[0].engine.batch_tokens
 
     def __getitem__(self, name: str) -> Pipeline:
         """Return one task's pipeline.
@@ -72,7 +72,7 @@ def load_stack(
     models: Sequence[str | Path],
     *,
     tokenizer: TokenizerName = "auto",
-    batch_tokens: int = 4_096,
+    batch_tokens: int | None = None,
     base: str | Path | None = None,
 ) -> Stack:
     """Open several delta folders of one base; `open_stack` says what may go wrong."""
@@ -143,7 +143,7 @@ class _OnePass:
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         """Take engines that read alike; the first one reads."""
-        self.config = engines[0].config
+        self.config, self.batch_tokens = engines[0].config, engines[0].batch_tokens
         self._engines = list(engines)
 
     @property

@@ -238,6 +238,9 @@ class FinetuneSettings(TrainingSettings):
     """`balanced` lets all classes weigh the same, however many records they have."""
     early_exit: bool = False
     """Train a classifier after every depth, too, so that answers can come early."""
+    quantization_aware: bool = False
+    """Learn, and be measured, with weights and rows rounded as `export --dtype int8` rounds them,
+    for a model that loses too much by it; takes about twice the time."""
     evaluations: int = 0
     """Measurements on the dev part during the run; one more at its end."""
     patience: int | None = None
@@ -266,11 +269,12 @@ class FinetuneSettings(TrainingSettings):
                 "Records to learn from must be given: `--train FILE`, or a benchmark by `--task`"
                 f" with its folder as `--data`. Received: --task {self.task} alone. Give one."
             )
-        if self.from_scratch and self.adapt != "full":
-            raise ConfigError(
-                "`--from-scratch` needs all weights to learn. Received: --adapt"
-                f" {self.adapt}. Leave one out."
-            )
+        for option in ("from_scratch", "quantization_aware"):
+            if getattr(self, option) and self.adapt != "full":
+                raise ConfigError(
+                    f"`--{option.replace('_', '-')}` needs all weights to learn. Received: --adapt"
+                    f" {self.adapt}. Leave one out."
+                )
         if (self.patience is not None or self.keep == "best") and not self.evaluations:
             raise ConfigError(
                 "`--patience` and `--keep best` need measurements during the run. Received:"

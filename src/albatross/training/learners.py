@@ -18,6 +18,7 @@ from albatross.engine.torch_generator import TorchGenerator
 from albatross.head_spec import POOLED, HeadSpec
 from albatross.modeling.generation_model import AlbertForGeneration
 from albatross.modeling.pretrained import draw_weights
+from albatross.modeling.rounding import round_weights
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import answer_records
 from albatross.settings.training import FinetuneSettings
@@ -180,6 +181,8 @@ class Writer:
             from_scratch=settings.from_scratch,
             seed=settings.seed,
         ).objective
+        if settings.quantization_aware:
+            round_weights(self.objective.model)
         self.rate_scales: Mapping[str, float] = {}
         self._task = task
         self._records = next(iter(assignment.data.dev.values()), [])
@@ -212,17 +215,20 @@ def open_encoder(
     Heads and the pooler start anew where the source has none of that shape. What does not learn is
     frozen.
     """
-    if settings.from_scratch:
-        return AlbertWithHeads(config, heads=heads, seed=settings.seed)
     adaptation = adaptation_of(settings)
-    start = starting_point(source, adaptation, config=config, keep_heads=True)
-    lacks_pooler = not any(name.startswith("albert.pooler.") for name in start.arrays)
-    model = start.model(
-        heads, initialize=("albert.pooler",) if lacks_pooler else (), seed=settings.seed
-    )
-    if settings.fresh_pooler and any(spec.kind in POOLED for spec in heads.values()):
-        draw_weights(model.albert.pooler, config.initializer_range, settings.seed)
-    freeze(model, adaptation)
+    if settings.from_scratch:
+        model = AlbertWithHeads(config, heads=heads, seed=settings.seed)
+    else:
+        start = starting_point(source, adaptation, config=config, keep_heads=True)
+        lacks_pooler = not any(name.startswith("albert.pooler.") for name in start.arrays)
+        model = start.model(
+            heads, initialize=("albert.pooler",) if lacks_pooler else (), seed=settings.seed
+        )
+        if settings.fresh_pooler and any(spec.kind in POOLED for spec in heads.values()):
+            draw_weights(model.albert.pooler, config.initializer_range, settings.seed)
+        freeze(model, adaptation)
+    if settings.quantization_aware:
+        round_weights(model)
     return model
 
 

@@ -1,0 +1,85 @@
+"""Maps that learn in 8 bits: what they compute, what they learn, and which they are."""
+
+import numpy as np
+import torch
+
+from albatross.checkpoints.eight_bits import HALF, LARGEST_ACTIVATION, LARGEST_WEIGHT
+from albatross.checkpoints.model_folder import write_weights
+from albatross.config import variant
+from albatross.data.packing import Example, pack
+from albatross.engine.onnx_engine import OnnxEngine
+from albatross.engine.torch_engine import TorchEngine
+from albatross.export.quantization import quantise
+from albatross.export.step_graphs import write_step_graphs
+from albatross.head_spec import HeadSpec
+from albatross.modeling.rounding import RoundedLinear, round_weights, rounded
+from albatross.modeling.with_heads import AlbertWithHeads
+
+HEADS = {"classifier": HeadSpec("sequence", 3)}
+CONFIG = variant("albatross-tiny", vocab_size=300)
+
+
+def model():
+    return AlbertWithHeads(CONFIG, heads=HEADS, seed=0)
+
+
+def arrays_of(model):
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+def test_a_map_computes_in_whole_numbers():
+    torch.manual_seed(0)
+    plain, rows = torch.nn.Linear(200, 150), torch.randn(7, 200) * torch.rand(7, 1) * 100
+    plain.__class__ = RoundedLinear
+    weight, rows_of = plain.weight.detach().double(), rows.double()
+    of_weight = weight.abs().amax(1, keepdim=True) / LARGEST_WEIGHT
+    of_rows = rows_of.abs().amax(1, keepdim=True) / LARGEST_ACTIVATION
+    whole = (rows_of / of_rows).round() @ (weight / of_weight).round().T
+    expected = whole * of_rows * of_weight.T + plain.bias.double()
+    torch.testing.assert_close(plain(rows).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_pass_as_if_nothing_had_been_rounded():
+    torch.manual_seed(0)
+    given = torch.randn(5, 40, requires_grad=True)
+    part = torch.nn.Linear(40, 30)
+    part.__class__ = RoundedLinear
+    weights = torch.randn(5, 30)
+    (part(given) * weights).sum().backward()
+    torch.testing.assert_close(given.grad, weights @ rounded(part.weight.detach(), LARGEST_WEIGHT))
+    of_rows = rounded(given.detach(), LARGEST_ACTIVATION)
+    torch.testing.assert_close(part.weight.grad, weights.T @ of_rows)
+
+
+def test_a_row_of_zeros_stays_one():
+    assert rounded(torch.zeros(2, 3), 63).tolist() == [[0.0] * 3] * 2
+
+
+def test_what_the_export_has_in_8_bits_is_rounded():
+    given = model()
+    before = list(given.state_dict())
+    stored = quantise(arrays_of(given))
+    expected = {name.removesuffix("_int8") for name in stored if name.endswith("_int8")}
+    assert set(round_weights(given)) == expected
+    assert len(expected) == 9
+    assert list(given.state_dict()) == before
+
+
+def test_a_model_of_rounded_weights_says_what_its_export_in_8_bits_says(tmp_path):
+    plain, small = model(), model()
+    write_weights(tmp_path, quantise(arrays_of(plain)))
+    write_step_graphs(tmp_path, CONFIG, HEADS)
+    round_weights(small)
+    with torch.no_grad():  # what is in 16 bits there is left as it is in training
+        small.get_parameter(HALF).copy_(small.get_parameter(HALF).half())
+    draw = np.random.default_rng(0)
+    ids = [draw.integers(0, CONFIG.vocab_size, length) for length in (3, 17, 40, 64)]
+    batch = pack([Example(each, np.zeros_like(each)) for each in ids])
+
+    def after_one_depth(engine):
+        return np.asarray(engine.layer(engine.embed(batch), batch.cu_seqlens, 0))
+
+    # At deeper ones a number that lies between two steps may fall to either of them.
+    expected = after_one_depth(OnnxEngine(tmp_path, CONFIG))
+    np.testing.assert_allclose(after_one_depth(TorchEngine(small)), expected, atol=1e-5)
+    assert np.abs(after_one_depth(TorchEngine(plain)) - expected).max() > 1e-2
