@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inference_candidates import BATCH_TOKENS, INPUTS, sorted_batches
+from inference_candidates import INPUTS, sorted_batches
 from inference_exports import export_usually, random_classifier, real_texts
 
 from albatross.checkpoints.model_folder import read_config
@@ -88,7 +88,6 @@ def main() -> None:
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {given.threads} threads",
             "texts": len(lengths),
             "tokens": sum(lengths),
-            "batch_tokens": BATCH_TOKENS,
             "bytes": {name: size(place / FILES[name]) for name in names},
             **found,
             "floor": floors(place, found["speeds"], lengths),
@@ -206,17 +205,15 @@ def race(place: Path, names: list[str], rounds: int, threads: int) -> dict[str, 
     for candidate in candidates.values():
         candidate.end()
     starts: dict[str, list[float]] = {}
-    memory: dict[str, int] = {}
     for turn in range(2 * rounds):
         for name in [*racers, "albatross built-in", "import onnxruntime"]:
-            seconds, memory[name] = first_answer(name, place, threads)
-            starts.setdefault(name, []).append(seconds)
+            starts.setdefault(name, []).append(first_answer(name, place, threads))
         told(f"starts {turn + 1} of {2 * rounds}")
     return {
         "seconds": {n: {w: median(taken[n][w], 0) for w in works} for n in racers},
         "processor_seconds": {n: {w: median(taken[n][w], 1) for w in works} for n in racers},
         "starts": {name: statistics.median(seconds) for name, seconds in starts.items()},
-        "memory": memory,
+        "memory": {n: peak_memory(n, place, threads) for n in (*racers, "albatross built-in")},
         "agreement": agreement,
         "speeds": speeds,
     }
@@ -259,21 +256,26 @@ def compare(place: Path, racers: dict[str, Candidate]) -> dict[str, dict[str, fl
     return found
 
 
-def first_answer(name: str, place: Path, threads: int) -> tuple[float, int]:
-    """Return seconds from the start of a process to its first answer, and its peak memory."""
+def first_answer(name: str, place: Path, threads: int) -> float:
+    """Return seconds from the start of a process to its first answer."""
     begun = time.perf_counter()
     if name == "import onnxruntime":
         words = [sys.executable, "-c", "import onnxruntime"]
         subprocess.run(words, check=True)
-        return time.perf_counter() - begun, 0
+        return time.perf_counter() - begun
     process = start(name, place, threads, "first")
     assert process.stdout is not None
     process.stdout.readline()
     seconds = time.perf_counter() - begun
-    rest = process.stdout.read()  # `communicate` would forget what is buffered
     if process.wait():
         raise SystemExit(f"{name} failed with status {process.returncode} after its start")
-    return seconds, int(rest)
+    return seconds
+
+
+def peak_memory(name: str, place: Path, threads: int) -> int:
+    """Return the resident bytes, at their most, of a process that answers some of the texts."""
+    said = start(name, place, threads, "memory").communicate()[0].splitlines()
+    return int(said[-1])
 
 
 # === What came of it ===
@@ -317,7 +319,7 @@ def markdown(report: dict[str, Any]) -> str:
             [f"floor, {kind} products", *cells, f"{tokens / floor['mixed']:,.0f}", *[""] * 4]
         )
     for name in ("albatross built-in", "import onnxruntime"):
-        memory = report["memory"][name]
+        memory = report["memory"].get(name, 0)
         cells = [f"{report['starts'][name]:.2f}", f"{memory / 1e6:,.0f}" if memory else "", "", ""]
         rows.append([name, *[""] * len(works), *cells])
     title = (

@@ -2,11 +2,12 @@
 
 Needs data: nothing of its own; `benchmarks/inference.py` starts it.
 
-    python benchmarks/inference_candidates.py NAME PLACE THREADS [first]
+    python benchmarks/inference_candidates.py NAME PLACE THREADS [first|memory]
 
 Every candidate is a function from sequences of ids to logits. Rivals get them sorted by length in
 padded batches of 32, the last of which is the smallest; ours packs them by itself. Orders come as
-JSON lines. With `first` the process answers 8 tokens, says so, answers 128 and tells its memory.
+JSON lines. With `first` the process answers 8 tokens, says so and ends; with `memory` it answers 32
+of the mixed texts and tells its peak.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 Sequences = Sequence[Sequence[int]]
 Answer = Callable[[Sequences], Any]
-BATCH, BATCH_TOKENS = 32, 4_096
+BATCH = 32
 SECONDS, REPEATS = 0.5, 20
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -33,10 +34,12 @@ def main(name: str, place: str, threads: str, mode: str = "orders") -> None:
     answer([singles["8"]])
     print("ready", flush=True)
     if mode == "first":
-        answer([singles["128"]])
-        print(json.dumps(peak_memory()), flush=True)
         return
     mixed = json.loads((Path(place) / "mixed.json").read_text())
+    if mode == "memory":
+        answer(mixed[:BATCH])
+        print(json.dumps(peak_memory()), flush=True)
+        return
     for line in sys.stdin:
         order = json.loads(line)
         sequences = mixed if order["work"] == "mixed" else [singles[order["work"]]]
@@ -78,7 +81,7 @@ def albatross(folder: str) -> Callable[[Path, int], Answer]:
         def answer(sequences: Sequences) -> Any:
             ids = [np.array(sequence) for sequence in sequences]
             examples = [Example(each, np.zeros_like(each)) for each in ids]
-            found = engine_outputs(pipeline.engine, examples, BATCH_TOKENS)
+            found = engine_outputs(pipeline.engine, examples, pipeline.engine.batch_tokens)
             return np.concatenate([outputs[name] for outputs in found])
 
         return answer

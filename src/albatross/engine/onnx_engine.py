@@ -43,6 +43,9 @@ SINGLE_FILE = "model.onnx"
 _EMBED_INPUTS = {"input_ids", "token_type_ids", "position_ids"}
 _GATHERS = {"rows_to_block", "key_lengths"}
 _LAYER_INPUTS = {"rows", "block_to_rows", *_GATHERS}
+# Numbers of the widest rows of a batch, which then stay in a processor's caches: more tokens are no
+# faster and take more memory (docs/deployment.md). A batch has one long text at least.
+_WIDEST_ROWS, _LEAST_BATCH = 3 * 2**18, 256
 # What heads may ask for beside the rows: each takes what it reads.
 _HEADS_OPTIONS = {"first", "token_type_ids", *_GATHERS}
 
@@ -79,8 +82,6 @@ class OnnxEngine:
     Rows are numpy arrays (total_tokens, hidden) of 32-bit floats, whatever the file's precision.
     """
 
-    batch_tokens = 512
-
     def __init__(self, folder: Path, config: AlbertConfig, *, threads: int | None = None) -> None:
         """Load the graphs; `threads` defaults to one for each core.
 
@@ -89,6 +90,7 @@ class OnnxEngine:
                 another version.
         """
         self.config = config
+        self.batch_tokens = max(_LEAST_BATCH, _WIDEST_ROWS // config.intermediate_size)
         self.threads = threads
         digest = header_digest(folder)
         files = layer_files(config)

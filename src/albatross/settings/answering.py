@@ -41,7 +41,7 @@ class EvaluateSettings(Settings):
     json: bool = False
     """Print JSON instead of a table."""
     batch_tokens: int | None = None
-    """Tokens computed together; by default 512 with ONNX Runtime, 4,096 with torch."""
+    """Tokens computed together; by default as many as the engine is fastest with."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class PredictSettings(Settings):
     """Write the answers to a test set of GLUE or SQuAD, given by --file, into this folder, as the
     benchmark's server takes them."""
     batch_tokens: int | None = None
-    """Tokens computed together; by default 512 with ONNX Runtime, 4,096 with torch."""
+    """Tokens computed together; by default as many as the engine is fastest with."""
 
     def __post_init__(self) -> None:
         """Check that every text has its second one, if any has."""
@@ -182,7 +182,7 @@ class BenchSettings(Settings):
     threads: int | None = None
     """Processor threads of ONNX Runtime; one for each core by default."""
     batch_tokens: int | None = None
-    """Tokens computed together; by default 512 with ONNX Runtime, 4,096 with torch."""
+    """Tokens computed together; by default as many as the engine is fastest with."""
     repeats: int = 5
     """How often everything is measured in turn; medians are shown."""
     json: bool = False
