@@ -1,5 +1,7 @@
 """Maps that learn in 8 bits: what they compute, what they learn, and which they are."""
 
+import copy
+
 import numpy as np
 import torch
 
@@ -12,6 +14,7 @@ from albatross.engine.torch_engine import TorchEngine
 from albatross.export.quantization import quantise
 from albatross.export.step_graphs import write_step_graphs
 from albatross.head_spec import HeadSpec
+from albatross.modeling import rounding
 from albatross.modeling.rounding import RoundedLinear, round_weights, rounded
 from albatross.modeling.with_heads import AlbertWithHeads
 
@@ -49,6 +52,35 @@ def test_gradients_pass_as_if_nothing_had_been_rounded():
     torch.testing.assert_close(given.grad, weights @ rounded(part.weight.detach(), LARGEST_WEIGHT))
     of_rows = rounded(given.detach(), LARGEST_ACTIVATION)
     torch.testing.assert_close(part.weight.grad, weights.T @ of_rows)
+
+
+def test_maps_learn_to_bear_what_they_would_not_have_borne(monkeypatch):
+    monkeypatch.setattr(rounding, "LARGEST_WEIGHT", 1)  # weights are -1, 0 and 1 times a scale
+    torch.manual_seed(0)
+    rows = torch.randn(256, 20)
+    wanted = torch.tanh(rows @ torch.randn(20, 3))
+
+    def loss_of(model):
+        return torch.nn.functional.mse_loss(model(rows), wanted)
+
+    def learn(model):
+        optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+        for _ in range(300):
+            optimizer.zero_grad()
+            loss_of(model).backward()
+            optimizer.step()
+
+    def round_maps(model):
+        for at in (0, 2):
+            model[at].__class__ = RoundedLinear
+
+    plain = torch.nn.Sequential(torch.nn.Linear(20, 64), torch.nn.Tanh(), torch.nn.Linear(64, 3))
+    aware = copy.deepcopy(plain)
+    learn(plain)
+    round_maps(plain)
+    round_maps(aware)
+    learn(aware)
+    assert loss_of(aware).item() < 0.5 * loss_of(plain).item()
 
 
 def test_a_row_of_zeros_stays_one():
