@@ -240,7 +240,7 @@ class FinetuneSettings(TrainingSettings):
     """Train a classifier after every depth, too, so that answers can come early."""
     quantization_aware: bool = False
     """Learn, and be measured, with weights and rows rounded as `export --dtype int8` rounds them,
-    for a model that loses too much by it; takes about twice the time."""
+    for a model that loses too much by it."""
     evaluations: int = 0
     """Measurements on the dev part during the run; one more at its end."""
     patience: int | None = None
