@@ -147,7 +147,7 @@ def test_engines_agree_on_every_kind_of_head(tmp_path, lengths):
 
 @pytest.mark.parametrize("name", ADDED)
 def test_every_head_and_addition_answers_nearly_alike_in_8_bits(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(sys.modules["albatross.export.quantization"], "_LEAST_SIZE", 1)
+    monkeypatch.setattr(sys.modules["albatross.checkpoints.eight_bits"], "_LEAST_SIZE", 1)
     heads = {f"heads.{kind}": spec for kind, spec in KINDS.items()}
     heads["exits"] = HeadSpec("sequence", 3, {"exits": True})
     model = stirred(model_of(heads=heads, **ADDED[name]))
