@@ -19,6 +19,8 @@ INT8, SCALE = "weight_int8", "weight_scale"
 LARGEST_WEIGHT, LARGEST_ACTIVATION, LARGEST_ENTRY = 63, 127, 127
 """Whole numbers go from the negative of these to them: of a matrix that is multiplied, of what it
 is multiplied with, and of a table that rows are only looked up in."""
+LEAST = 1e-10
+"""What the largest number of a row of zeros is taken for."""
 HALF = "albert.encoder.embedding_hidden_mapping_in.weight"
 """Kept in 16 bits. All depths read what it makes of a piece, and it is a hundredth of the file: in
 half precision it takes a quarter off the error of the outputs (docs/log.md)."""

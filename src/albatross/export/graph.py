@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
-from albatross.checkpoints.eight_bits import INT8, SCALE
+from albatross.checkpoints.eight_bits import INT8, LARGEST_ACTIVATION, LEAST, SCALE
 from albatross.checkpoints.safetensors_file import TensorEntry, read_header, read_header_text
 from albatross.engine.step_graph import HEADER_DIGEST_KEY
 from albatross.errors import WeightsError
@@ -28,8 +28,6 @@ DTYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "I8": TensorProt
 FLOATS = ("F32", "F16")
 # Activations are unsigned around this zero: ONNX Runtime has fast kernels for no others.
 _ZERO = 128
-# What the largest number of a row of zeros is taken for.
-_LEAST = 1e-10
 
 
 class Graph:
@@ -195,14 +193,14 @@ class Graph:
         """
         if rows not in self._quantised:
             largest = self.add("ReduceMax", [self.add("Abs", [rows])], axes=[1], keepdims=1)
-            largest = self.add("Max", [largest, self.number("least", _LEAST)])
+            largest = self.add("Max", [largest, self.number("least", LEAST)])
             shares = self.add("Div", [rows, largest])
             rounded = self.add("QuantizeLinear", [shares, self._step(), self._zero()])
             self._quantised[rows] = rounded, largest
         return self._quantised[rows]
 
     def _step(self) -> str:
-        return self.number("step", 1 / 127)
+        return self.number("step", 1 / LARGEST_ACTIVATION)
 
     def _zero(self) -> str:
         return self.number("zero_point", _ZERO, TensorProto.UINT8)

@@ -13,13 +13,11 @@ from albatross.checkpoints.eight_bits import (
     LARGEST_ACTIVATION,
     LARGEST_ENTRY,
     LARGEST_WEIGHT,
+    LEAST,
     is_large,
     is_multiplied,
     is_table,
 )
-
-# What the largest number of a row of zeros is taken for.
-_LEAST = 1e-10
 
 
 class RoundedLinear(nn.Linear):
@@ -66,6 +64,6 @@ def rounded(values: Tensor, largest: int) -> Tensor:
     >>> rounded(torch.tensor([[1.0, -0.26]]), 2).tolist()
     [[1.0, -0.5]]
     """
-    scales = values.detach().abs().amax(-1, keepdim=True).clamp_min(_LEAST) / largest
+    scales = values.detach().abs().amax(-1, keepdim=True).clamp_min(LEAST) / largest
     whole = (values.detach() / scales).round() * scales
     return values + (whole - values.detach())

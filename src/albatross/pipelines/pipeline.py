@@ -44,7 +44,8 @@ class Pipeline:
         self.tokenizer = opened.tokenizer
         self.engine = opened.engine
         self.folder = opened.folder
-        self._batch_tokens = batch_tokens or opened.engine.batch_tokens
+        own = opened.engine.batch_tokens
+        self._batch_tokens = own if batch_tokens is None else batch_tokens
 
     def __call__(self, given: Given | Several, *, task: str | None = None) -> Any:
         """Answer one text, or a list of texts in their order.

@@ -29,7 +29,8 @@ class Stack:
     def __init__(self, opened: Sequence[OpenModel], *, batch_tokens: int | None = None) -> None:
         """Take open models, of which each answers its own task."""
         self.pipelines = {one.task.name: Pipeline(one, batch_tokens=batch_tokens) for one in opened}
-        self._batch_tokens = batch_tokens or opened[0].engine.batch_tokens
+        own = opened[0].engine.batch_tokens
+        self._batch_tokens = own if batch_tokens is None else batch_tokens
 
     def __getitem__(self, name: str) -> Pipeline:
         """Return one task's pipeline.
