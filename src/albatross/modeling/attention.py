@@ -142,7 +142,8 @@ def attend(
     """Let every query attend to the keys of its own sequence.
 
     On CUDA in half precision and without dropout by the kernel for sequences of any length, which
-    has no dropout; else by SDPA over a block with pads.
+    has no dropout; on a processor in bfloat16 by plain products; else by SDPA over a block with
+    pads.
 
     Args:
         query: (queries, hidden)
@@ -166,14 +167,32 @@ def attend(
                 for (a, part_a), (b, part_b) in parts
             ]
         )
-    attended = functional.scaled_dot_product_attention(
+    heads = (
         _to_heads(query, of_query, num_heads),
         _to_heads(key, of_key, num_heads),
         _to_heads(value, of_key, num_heads),
-        attn_mask=of_key.key_mask,
-        dropout_p=dropout,
     )
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
+        attended = _attend_by_products(*heads, of_key.key_mask, dropout)
+    else:
+        attended = functional.scaled_dot_product_attention(
+            *heads, attn_mask=of_key.key_mask, dropout_p=dropout
+        )
     return of_query.to_rows(attended.transpose(1, 2))
+
+
+def _attend_by_products(
+    query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, dropout: float
+) -> Tensor:
+    """Attend as SDPA does, by plain products: all `(sequences, heads, length, head_size)`.
+
+    A processor's SDPA, forward and back, takes one and a half to four times as long in bfloat16 up
+    to 256 tokens (`docs/log.md`, 29), for its kernel multiplies in float32.
+    """
+    scores = query * query.shape[-1] ** -0.5 @ key.transpose(2, 3)
+    if key_mask is not None:
+        scores = scores.masked_fill(~key_mask, -torch.inf)
+    return functional.dropout(scores.softmax(-1), dropout) @ value
 
 
 def takes_any_length(query: Tensor, num_heads: int) -> bool:
