@@ -12,10 +12,12 @@ from tyro.conf import Positional
 from albatross.config import variant
 from albatross.errors import ConfigError
 from albatross.settings.settings import MODEL, OUT, Settings
+from albatross.settings.shape import parse_shape
 
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
 _FROM = tyro.conf.arg(aliases=("--from",))
 _STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: none)")
+_SHAPE = tyro.conf.arg(metavar="KEY=VALUE...", help_behavior_hint="(default: the variant's)")
 _COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
 
@@ -69,6 +71,9 @@ class PretrainSettings(TrainingSettings):
     """The model folder to write."""
     variant: str = "albatross-mini"
     """One of the table that `albatross info` prints."""
+    shape: Annotated[tuple[str, ...], _SHAPE] = ()
+    """Values of the variant's `config.json` to replace, such as: hidden_size=192
+    num_hidden_groups=2."""
     from_model: Annotated[Path | None, _FROM] = None
     """Go on from this model folder or hub name instead of a new variant; the shards must be of its
     tokenizer."""
@@ -133,11 +138,12 @@ class PretrainSettings(TrainingSettings):
     def __post_init__(self) -> None:
         """Look the variant up, and check what does not go together."""
         super().__post_init__()
-        variant(self.variant)
-        if self.from_model is not None and self.position_start != "normal":
+        variant(self.variant, **parse_shape(self.shape))
+        if self.from_model is not None and (self.position_start != "normal" or self.shape):
+            given = f"--shape {self.shape[0]}" if self.shape else self.position_start
             raise ConfigError(
-                "`--position-start` is for new models; one that goes on keeps its positions."
-                f" Received: {self.position_start} with --from-model. Leave one out."
+                "`--position-start` and `--shape` are for new models; one that goes on keeps what it"
+                f" has. Received: {given} with --from-model. Leave one out."
             )
         lengths = {"steps": self.steps, "tokens": self.tokens, "budget": self.budget}
         given = [f"--{name} {value}" for name, value in lengths.items() if value is not None]

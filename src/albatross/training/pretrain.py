@@ -20,6 +20,7 @@ from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.replaced_tokens import ReplacedTokenDetector
 from albatross.report import file_digest
+from albatross.settings.shape import parse_shape
 from albatross.settings.training import PretrainSettings
 from albatross.tokenizer.folder import open_tokenizer
 from albatross.training.depths import DepthPlan
@@ -167,7 +168,8 @@ class _Run:
         """Return the model's shape."""
         if self.start is not None:
             return read_config(self.start)
-        return variant(self.settings.variant, vocab_size=self.tokenizer.vocab_size)
+        shape = parse_shape(self.settings.shape)
+        return variant(self.settings.variant, vocab_size=self.tokenizer.vocab_size, **shape)
 
     def _replayed(self) -> ShardFolder | None:
         """Open the old text.
