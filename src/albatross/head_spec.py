@@ -21,6 +21,7 @@ class HeadSpec:
     | span | every row | (total_tokens, 2), starts and ends |
     | beam_span | every row | the best starts, their best ends, and whether there is no answer |
     | embedding | every row | (sequences, hidden), of unit length |
+    | words | the row that is asked about | (sequences, vocab): the masked-word head |
 
     Raises:
         ConfigError: a kind or a loss that is not in the table.
@@ -59,6 +60,7 @@ HEAD_LOSSES: dict[str, tuple[str, ...]] = {
     "span": ("cross_entropy",),
     "beam_span": ("cross_entropy",),
     "embedding": ("cosine", "contrastive"),
+    "words": ("cross_entropy",),
 }
 """The losses of every kind of head, the usual one first."""
 POOLED = {"sequence", "choice"}

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from itertools import product
@@ -80,9 +81,12 @@ def test_without_torch_the_error_says_how_to_install_it(exported, words):
 # === Which folder ===
 
 
-def test_a_pretrained_folder_has_nothing_to_answer(pretrained):
+def test_a_folder_without_heads_has_nothing_to_answer(pretrained, copy_of):
+    folder = copy_of(pretrained)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["AlbertModel"]}))
     with pytest.raises(FolderError, match=r"pre-trained only\. Run `albatross finetune`"):
-        open_model(pretrained)
+        open_model(folder)
 
 
 @pytest.mark.parametrize("name", ["no such folder", "", "\0", "x" * 200])

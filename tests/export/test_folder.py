@@ -4,10 +4,9 @@ import sys
 import pytest
 from transformers import AlbertForSequenceClassification
 
-from albatross.checkpoints.model_folder import read_config, read_weights, write_weights
+from albatross.checkpoints.model_folder import read_weights, write_weights
 from albatross.errors import FolderError, MissingDependencyError
 from albatross.export import folder as module
-from albatross.export.comparison import compare_words
 from albatross.export.folder import export
 from albatross.pipelines.pipeline import load
 from albatross.settings.answering import ExportSettings
@@ -87,10 +86,14 @@ def test_a_vocabulary_in_tokenizer_json_alone_comes_along(exported, with_tokeniz
 def test_a_pretrained_model_predicts_words(pretrained, tmp_path):
     out = export(ExportSettings(pretrained, tmp_path / "out"))
     graphs = sorted(path.name for path in out.glob("*.onnx"))
-    assert graphs == ["embed.onnx", "layer.0.onnx", "predictions.onnx"]
-    compare_words(out, read_config(out), 1e-4)
-    with pytest.raises(FolderError, match="pre-trained only"):
-        load(out)
+    assert graphs == ["embed.onnx", "heads.onnx", "layer.0.onnx", "predictions.onnx"]
+    model = load(out)
+    assert list(model.tasks) == ["fill-mask", "coherence"]
+    (gap,) = model("The gull [MASK] over the sea.").gaps
+    by_torch = load(out, engine="torch")("The gull [MASK] over the sea.").gaps[0]
+    assert gap == pytest.approx(by_torch, abs=1e-5)
+    order = model(("The gull flew.", "Then it sat down."), task="coherence")
+    assert order.label in ("in order", "out of order")
 
 
 def test_words_that_differ_leave_nothing(pretrained, tmp_path, monkeypatch):
@@ -185,4 +188,4 @@ def test_an_adapter_of_each_depth_is_exported_as_it_is(
 def test_the_next_command_is_one_that_the_export_can_do(exported, pretrained, tmp_path):
     assert "predict" in ExportSettings(exported, exported).following
     out = export(ExportSettings(pretrained, tmp_path / "out"))
-    assert ExportSettings(pretrained, out).following == "albatross info {out}"
+    assert ExportSettings(pretrained, out).following == 'albatross predict {out} "A [MASK] film."'

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 from tests.tasks.check_task import TOKENIZER
 
+from albatross.checkpoints.model_folder import write_weights
 from albatross.errors import AlbatrossError, ConfigError, FolderError
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.inputs import Inputs
@@ -31,7 +33,18 @@ def test_a_classifier_of_transformers_is_a_task(tmp_path):
 
 def test_a_folder_without_a_task_says_what_to_do(tmp_path):
     with pytest.raises(FolderError, match=r"pre-trained only\. Run `albatross finetune`"):
-        read_tasks(tmp_path, {"architectures": ["AlbertForPreTraining"]}, TOKENIZER, 512)
+        read_tasks(tmp_path, {"architectures": ["AlbertModel"]}, TOKENIZER, 512)
+
+
+def test_a_pretrained_folder_answers_what_it_was_trained_for(tmp_path):
+    extra = {"architectures": ["AlbertForPreTraining"]}
+    assert list(read_tasks(tmp_path, extra, TOKENIZER, 512)) == ["fill-mask", "coherence"]
+    words = {"predictions.bias": np.zeros(3, dtype=np.float32)}
+    write_weights(tmp_path, words)
+    assert list(read_tasks(tmp_path, extra, TOKENIZER, 512)) == ["fill-mask"]
+    write_weights(tmp_path, {"albert.pooler.bias": np.zeros(3, dtype=np.float32)})
+    with pytest.raises(FolderError, match="pre-trained only"):
+        read_tasks(tmp_path, extra, TOKENIZER, 512)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from albatross.data.packing import Example, pack
 from albatross.engine.engine import run, run_depths
 from albatross.engine.torch_engine import TorchEngine
 from albatross.head_spec import HeadSpec
-from albatross.modeling.task_heads import LossOptions
+from albatross.modeling.losses import LossOptions
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.training.distributed import World
 from albatross.training.example_batches import ExampleBatches

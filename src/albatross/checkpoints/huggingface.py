@@ -91,6 +91,8 @@ def head_shapes(config: AlbertConfig, heads: Mapping[str, HeadSpec]) -> Shapes:
     for name, spec in heads.items():
         if spec.kind == "beam_span":
             shapes |= beam_qa_shapes(config, name)
+        elif spec.kind == "words":
+            shapes |= masked_lm_shapes(config)
         elif spec.kind != "embedding":
             shapes |= _linear(name, config.hidden_size, spec.size)
         if spec.options.get("exits"):

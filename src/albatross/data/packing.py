@@ -29,6 +29,7 @@ class Example:
         origin: what the task needs to read an answer back, such as where the tokens stood in the
             text; no model sees it
         target: the sequence that is to be made of this one, if any
+        asked: the token that a head reads which reads one of any place, such as a gap
     """
 
     input_ids: IntArray
@@ -36,6 +37,11 @@ class Example:
     labels: Mapping[str, float | NDArray[Any]] = field(default_factory=dict)
     origin: Any = None
     target: Example | None = None
+    asked: int = 0
+
+    def bare(self) -> Example:
+        """Return what a model reads of it when it answers."""
+        return Example(self.input_ids, self.token_type_ids, asked=self.asked)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class PackedBatch:
         max_seqlen: tokens of the longest sequence
         labels: by name, (sequences,) or (total_tokens,), or wider rows of these
         example_to_record: (sequences,), the record that each sequence was made from
+        asked: (sequences,), the token of each that a head may be asked about, among all tokens
         target: the sequences that are to be made of these, if any
     """
 
@@ -61,6 +68,7 @@ class PackedBatch:
     max_seqlen: int
     labels: Mapping[str, NDArray[np.generic]]
     example_to_record: IntArray
+    asked: IntArray
     target: PackedBatch | None = None
 
     @property
@@ -96,6 +104,7 @@ def pack(examples: Sequence[Example], records: Sequence[int] | None = None) -> P
         example_to_record=np.asarray(
             range(len(examples)) if records is None else records, dtype=np.int64
         ),
+        asked=cu_seqlens[:-1] + np.array([example.asked for example in examples], dtype=np.int64),
         target=pack(targets, records) if targets else None,
     )
 

@@ -127,7 +127,8 @@ class OnnxEngine:
     @property
     def output_names(self) -> tuple[str, ...]:
         """The names of the heads' outputs after the last depth."""
-        return () if self._heads is None else self._heads.outputs
+        heads = () if self._heads is None else self._heads.outputs
+        return heads if self._predictions is None else (*heads, WORDS)
 
     def embed(self, batch: PackedBatch) -> FloatArray:
         """Return the rows (total_tokens, hidden) that enter depth 0.
@@ -169,8 +170,11 @@ class OnnxEngine:
             )
         is_last = depth is None or depth == self.config.depth - 1
         graph = self._heads if is_last else self._exits
+        words = {}
+        if is_last and self._predictions is not None:
+            words = {WORDS: self.predictions(rows[batch.asked])}
         if graph is None:
-            return {}
+            return words
         inputs = {
             "rows": rows,
             "first": np.ascontiguousarray(batch.cu_seqlens[:-1]),
@@ -178,7 +182,7 @@ class OnnxEngine:
             "depth": depth,
             **self._attended(batch.cu_seqlens).inputs,
         }
-        return graph.run(inputs)
+        return graph.run(inputs) | words
 
     def predictions(self, rows: FloatArray) -> FloatArray:
         """Return the logits of the words at some of the last rows: (asked, vocab).

@@ -191,7 +191,7 @@ class OnnxGenerator:
         """Return one word a row as a batch; behind a source it is of the second kind."""
         kinds = np.full_like(ids, int(not self._apart))
         ends = np.arange(len(ids) + 1)
-        return PackedBatch(ids, kinds, positions, ends, 1, {}, ends[:-1])
+        return PackedBatch(ids, kinds, positions, ends, 1, {}, ends[:-1], ends[:-1])
 
     def _empty(self, rows: int, room: int) -> WordCache:
         """Return a cache without words."""

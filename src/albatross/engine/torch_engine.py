@@ -16,7 +16,6 @@ from albatross.config import AlbertConfig
 from albatross.data.packing import IntArray, PackedBatch
 from albatross.engine.engine import Outputs
 from albatross.head_spec import HeadSpec
-from albatross.modeling.model import AlbertForMaskedLM
 from albatross.modeling.packed import PackedInputs, PackedLayout, like_lengths
 from albatross.modeling.with_heads import AlbertWithHeads
 
@@ -93,15 +92,6 @@ class TorchEngine:
             layout = PackedLayout.from_cu_seqlens(cu_seqlens, device, ranges)
             self._layout_of = (cu_seqlens.copy(), layout)
         return self._layout_of[1]
-
-
-def word_logits(folder: Path, batch: PackedBatch) -> Outputs:
-    """Return what a folder's masked-word head says of every token, (total_tokens, vocab)."""
-    model = AlbertForMaskedLM.from_pretrained(folder).eval()
-    with torch.inference_mode():
-        rows = model.albert.encode(PackedInputs.from_batch(batch))
-        words = model.albert.embeddings.word_embeddings.weight
-        return {"predictions": model.predictions(rows, words).numpy()}
 
 
 def _encoder_of(model: AlbertWithHeads) -> tuple[dict[str, Any], list[int]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.atomic import write_file, write_json
-from albatross.data.packing import Example, batches_by_tokens, pack
+from albatross.data.packing import batches_by_tokens, pack
 from albatross.engine.engine import Engine, Outputs, join_outputs, run_depths, split_outputs
 from albatross.engine.open import open_model
 from albatross.errors import FolderError
@@ -84,7 +84,7 @@ def answers_by_depth(
     bounds = np.cumsum([0, *map(len, features)])
     outputs: list[list[Outputs]] = [[{}] * len(examples) for _ in range(engine.config.depth)]
     for indices in batches_by_tokens([len(each.input_ids) for each in examples], batch_tokens):
-        batch = pack([Example(examples[i].input_ids, examples[i].token_type_ids) for i in indices])
+        batch = pack([examples[i].bare() for i in indices])
         for depth, found in enumerate(run_depths(engine, batch)):
             for index, one in zip(indices, split_outputs(found, batch), strict=True):
                 outputs[depth][index] = one

@@ -41,7 +41,7 @@ def calibration_texts(task: Task[Any], records: Sequence[Any]) -> list[Example]:
     tokens = 0
     for at in stream(0, "calibration").permutation(len(records)):
         for example in task.features(records[at]):
-            found.append(Example(example.input_ids, example.token_type_ids))
+            found.append(example.bare())
             tokens += len(example.input_ids)
         if tokens >= _MOST_TOKENS:
             break

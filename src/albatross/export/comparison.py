@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.config import AlbertConfig
 from albatross.data.packing import Example, pack
 from albatross.engine.engine import Engine, Outputs, join_outputs, run_depths
-from albatross.engine.onnx_engine import WORDS, OnnxEngine
-from albatross.engine.open import OpenModel, torch_class
+from albatross.engine.open import OpenModel
 from albatross.errors import FolderError
 from albatross.export.writing_comparison import compare_writing
 from albatross.head_spec import HeadSpec
 from albatross.pipelines.pipeline import engine_outputs
-from albatross.rng import stream
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Task
 
@@ -34,6 +30,7 @@ _PROBES: Mapping[str, Sequence[Any]] = {
         for text in _TEXTS
     ),
     "spans": tuple(("Who flew over the harbour?", text) for text in _TEXTS),
+    "fill-mask": ("[MASK]", "A [MASK] film, [MASK]!", f"{_LONG} [MASK] {_LONG}"),
     "tagging": (*_TEXTS, ("Ada", "Lovelace", "", "(1815)"), _WORDS),
 }
 _TEXT_PROBES = (*_TEXTS, ("A lovely film.", "It was not."), ("", _LONG), (_LONG, _LONG))
@@ -68,27 +65,6 @@ def compare_engines(expected: OpenModel, found: OpenModel, largest: float) -> No
         if exits:
             for one, other in zip(*(_by_depth(e, examples) for e in engines), strict=True):
                 _check(task, one, other, exits, largest)
-
-
-def compare_words(folder: Path, config: AlbertConfig, largest: float) -> None:
-    """Refuse a pre-trained folder whose engines differ in the words that they predict.
-
-    Raises:
-        FolderError: they do.
-        MissingDependencyError: torch is not installed.
-    """
-    expected_by = torch_class("torch_engine", "word_logits")
-    draw = stream(0, "probes")
-    lengths = {1, 2, min(40, config.max_position_embeddings), config.max_position_embeddings}
-    ids = [draw.integers(0, config.vocab_size, length) for length in sorted(lengths)]
-    batch = pack([Example(each, np.zeros_like(each)) for each in ids])
-    engine = OnnxEngine(folder, config)
-    rows = engine.embed(batch)
-    for depth in range(config.depth):
-        rows = engine.layer(rows, batch.cu_seqlens, depth)
-    asked = np.arange(0, len(rows), 3)
-    found, expected = engine.predictions(rows[asked]), expected_by(folder, batch)[WORDS][asked]
-    _refuse_over(largest, float(np.abs(found - expected).max()), f"`{WORDS}`")
 
 
 def differences(
@@ -133,8 +109,7 @@ def _refuse_over(largest: float, difference: float, what: str) -> None:
 
 def _by_depth(engine: Engine, examples: Sequence[Example]) -> list[Outputs]:
     """Return what exits say of examples, after each depth."""
-    plain = [Example(example.input_ids, example.token_type_ids) for example in examples]
-    return run_depths(engine, pack(plain))
+    return run_depths(engine, pack([example.bare() for example in examples]))
 
 
 # === Beams ===

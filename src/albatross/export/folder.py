@@ -30,14 +30,14 @@ from albatross.engine.onnx_engine import WORDS, OnnxEngine
 from albatross.engine.open import open_model, open_tokenizer, with_exits
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.export.accuracy import check_accuracy, check_probes, read_labelled
-from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines, compare_words
+from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
 from albatross.export.web_page import check_page, write_page
 from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import file_digest
 from albatross.settings.answering import ExportSettings
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Task
-from albatross.tasks.task_file import TASK_FILE, read_tasks, write_tasks
+from albatross.tasks.task_file import read_tasks, write_tasks
 from albatross.tokenizer.folder import AnyTokenizer
 
 
@@ -103,11 +103,7 @@ def _read(source: Path) -> _Model:
         merged = merge_adapter(config, weights)
         config, weights = merged.config, merged.arrays
     tokenizer = open_tokenizer(source, config)
-    is_pretrained = f"{WORDS}.bias" in weights and not (source / TASK_FILE).is_file()
-    tasks: list[Task[Any]] = []
-    if not is_pretrained:
-        positions = config.max_position_embeddings
-        tasks += read_tasks(source, config.extra, tokenizer, positions).values()
+    tasks = [*read_tasks(source, config.extra, tokenizer, config.max_position_embeddings).values()]
     heads = {name: spec for task in tasks for name, spec in task.heads.items()}
     heads = with_exits(heads, weights.keys())
     kept = {"albert.encoder.", "albert.embeddings.", *(f"{name}." for name in heads)}
@@ -116,8 +112,6 @@ def _read(source: Path) -> _Model:
         kept.add("albert.pooler.")
     if any(isinstance(task, GenerationTask) for task in tasks):
         kept |= {"decoder.", f"{WORDS}."}
-    if is_pretrained:
-        kept |= {f"{WORDS}.", "albert.pooler."}
     arrays = {n: array for n, array in weights.items() if n.startswith(tuple(kept))}
     return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source))
 
@@ -145,8 +139,7 @@ def _write(
         arrays = {name: array.astype(dtype) for name, array in model.arrays.items()}
     write_model(folder, config, arrays, {**model.run, "export": {"dtype": dtype}})
     model.tokenizer.save(folder)
-    if model.tasks:
-        write_tasks(folder, model.tasks)
+    write_tasks(folder, model.tasks)
     if (model.source / CARD).is_file():
         shutil.copyfile(model.source / CARD, folder / CARD)
     write_step_graphs(folder, config, model.heads)
@@ -163,11 +156,6 @@ def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> No
         FolderError: more is lost than the settings allow.
     """
     dtype, dev = settings.dtype, settings.dev
-    if dev is not None and not model.tasks:
-        raise ConfigError(
-            "`--dev` holds records of a task. Received: a pre-trained model, which has none. Leave"
-            " it out, or fine-tune first."
-        )
     records = read_labelled(model.tasks[0], dev) if dev is not None else []
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary)
@@ -242,8 +230,5 @@ def _record_graphs(folder: Path) -> None:
 
 def _compare_engines(folder: Path, model: _Model) -> None:
     """Refuse a folder on which the engines differ."""
-    if not model.tasks:
-        compare_words(folder, model.config, LARGEST_DIFFERENCE)
-        return
     expected, found = open_model(folder, engine="torch"), open_model(folder, engine="onnx")
     compare_engines(expected, found, LARGEST_DIFFERENCE)

@@ -121,7 +121,7 @@ def _whole_graph(
     }
     seen = Seen(graph, config, known)
     exits = {name: spec for name, spec in heads.items() if spec.options.get("exits")}
-    others = {name: spec for name, spec in heads.items() if name not in exits}
+    others = {n: spec for n, spec in heads.items() if n not in exits and spec.kind != "words"}
     found = answers(graph, config, others, seen)
     found |= {name: _early(graph, config, name, spec, seen, depth) for name, spec in exits.items()}
     if f"{WORDS}.bias" in weights.tensors:

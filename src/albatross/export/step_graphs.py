@@ -57,6 +57,8 @@ def write_step_graphs(folder: Path, config: AlbertConfig, heads: Mapping[str, He
         )
     graphs = encoder_graphs(weights, config)
     exits = {name: spec for name, spec in heads.items() if spec.options.get("exits")}
+    # The words have a graph of their own, which a decoder asks about other rows.
+    heads = {name: spec for name, spec in heads.items() if spec.kind != "words"}
     if heads:
         graphs[HEADS_FILE] = _heads_graph(weights, config, heads)
     if exits:

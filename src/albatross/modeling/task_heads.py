@@ -5,13 +5,12 @@ Losses are summed over labels, as the trainer wants them; a label of -100 is non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +18,15 @@ from albatross.config import AlbertConfig
 from albatross.data.packing import IGNORED_LABEL, IntArray, PackedBatch
 from albatross.head_spec import HeadSpec
 from albatross.modeling.beam_head import BeamQuestionHead
-from albatross.modeling.heads import ClassHead, close
+from albatross.modeling.heads import ClassHead, MaskedLMHead, close
+from albatross.modeling.losses import (
+    SEQUENCE_LOSSES,
+    Labels,
+    LossOptions,
+    cross_entropy,
+    known_labels,
+    weight_of,
+)
 from albatross.modeling.packed import PackedLayout
 
 # Google's numbers of starts, and of ends of each (`run_squad_v2.py`).
@@ -28,7 +35,6 @@ STARTS, ENDS = 5, 5
 _IMPOSSIBLE = -1e30
 # Of cosines in the contrastive loss (SimCSE, section 3: 0.05).
 _TEMPERATURE = 0.05
-Labels = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,14 @@ class Reading:
         pooled: (sequences, hidden); empty where no head reads it
         layout: where the sequences lie among the rows
         batch: the sequences
+        words: (vocab, embedding), the table of words
     """
 
     rows: Tensor
     pooled: Tensor
     layout: PackedLayout
     batch: PackedBatch
+    words: Tensor
 
     @property
     def closed(self) -> Tensor:
@@ -62,17 +70,6 @@ class Reading:
     def records(self) -> IntArray:
         """(sequences,), the record of each, counted from 0."""
         return np.unique(self.batch.example_to_record, return_inverse=True)[1].astype(np.int64)
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """How a classification learns beside its labels.
-
-    Attributes:
-        class_weights: (classes,), by which the loss of each label is multiplied
-    """
-
-    class_weights: Tensor | None = None
 
 
 class TaskHead(Protocol):
@@ -117,7 +114,7 @@ class SequenceHead(ClassHead):
     def count(self, name: str, batch: PackedBatch, options: LossOptions) -> float:
         """Count sequences, or what their classes weigh."""
         if self.kind_of_loss == "cross_entropy":
-            return _weight_of(batch.labels[name], options)
+            return weight_of(batch.labels[name], options)
         return float(batch.num_sequences)
 
 
@@ -171,11 +168,11 @@ class TokenHead(ClassHead):
     def loss(self, reading: Reading, name: str, labels: Labels, options: LossOptions) -> Tensor:
         """Return the summed cross entropy of the labelled tokens, the only ones computed."""
         asked = (labels[name] != IGNORED_LABEL).nonzero().squeeze(1)
-        return _cross_entropy(self(reading.rows[asked]).float(), labels[name][asked], options)
+        return cross_entropy(self(reading.rows[asked]).float(), labels[name][asked], options)
 
     def count(self, name: str, batch: PackedBatch, options: LossOptions) -> float:
         """Count labelled tokens, or what their classes weigh."""
-        return _weight_of(batch.labels[name], options)
+        return weight_of(batch.labels[name], options)
 
 
 class SpanHead(nn.Linear):
@@ -199,7 +196,7 @@ class SpanHead(nn.Linear):
 
     def count(self, name: str, batch: PackedBatch, options: LossOptions) -> float:
         """Count sequences with a span."""
-        return _known(batch.labels[f"{name}.start"])
+        return known_labels(batch.labels[f"{name}.start"])
 
 
 class BeamSpanHead(BeamQuestionHead):
@@ -241,7 +238,7 @@ class BeamSpanHead(BeamQuestionHead):
 
     def count(self, name: str, batch: PackedBatch, options: LossOptions) -> float:
         """Count sequences with a span."""
-        return _known(batch.labels[f"{name}.start"])
+        return known_labels(batch.labels[f"{name}.start"])
 
     def _read(self, reading: Reading) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return states, closed cells, start logits and answer logits, by sequence."""
@@ -303,6 +300,27 @@ class EmbeddingHead(nn.Module):
         return first, second
 
 
+class WordsHead(MaskedLMHead):
+    """Which words may stand at the token that is asked about."""
+
+    def __init__(self, config: AlbertConfig, spec: HeadSpec) -> None:
+        """Make the masked-word head."""
+        super().__init__(config)
+
+    def outputs(self, reading: Reading) -> dict[str, Tensor]:
+        """Return logits `(sequences, vocab)`."""
+        asked = torch.from_numpy(reading.batch.asked).to(reading.rows.device)
+        return {"": self(reading.rows[asked], reading.words)}
+
+    def loss(self, reading: Reading, name: str, labels: Labels, options: LossOptions) -> Tensor:
+        """Return the summed cross entropy of the right pieces."""
+        return cross_entropy(self.outputs(reading)[""].float(), labels[name], options)
+
+    def count(self, name: str, batch: PackedBatch, options: LossOptions) -> float:
+        """Count sequences with a right piece."""
+        return weight_of(batch.labels[name], options)
+
+
 HEADS: dict[str, Callable[[AlbertConfig, HeadSpec], nn.Module]] = {
     "sequence": SequenceHead,
     "choice": ChoiceHead,
@@ -310,50 +328,7 @@ HEADS: dict[str, Callable[[AlbertConfig, HeadSpec], nn.Module]] = {
     "span": SpanHead,
     "beam_span": BeamSpanHead,
     "embedding": EmbeddingHead,
-}
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
-    """Return the cross entropy summed over labels, weighed by their classes."""
-    weights = options.class_weights
-    return functional.cross_entropy(
-        logits,
-        labels.long(),
-        weight=None if weights is None else weights.to(logits),
-        ignore_index=IGNORED_LABEL,
-        reduction="sum",
-    )
-
-
-def _binary(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
-    """Return the loss of several labels at once, a mean over the classes of each sequence."""
-    weights = options.class_weights
-    losses = functional.binary_cross_entropy_with_logits(
-        logits,
-        labels.to(logits),
-        pos_weight=None if weights is None else weights.to(logits),
-        reduction="none",
-    )
-    return losses.mean(1).sum()
-
-
-def _ordinal(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
-    """Return the loss of every threshold: whether the rank is above it (Frank and Hall, 2001)."""
-    ranks = torch.arange(logits.shape[1], device=logits.device)
-    above = (labels.long()[:, None] > ranks).to(logits.dtype)
-    return functional.binary_cross_entropy_with_logits(logits, above, reduction="none").sum()
-
-
-def _squared(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
-    """Return the squared error."""
-    return (logits.squeeze(1) - labels.to(logits)).square().sum()
-
-
-SEQUENCE_LOSSES: dict[str, Callable[[Tensor, Tensor, LossOptions], Tensor]] = {
-    "cross_entropy": _cross_entropy,
-    "binary": _binary,
-    "ordinal": _ordinal,
-    "squared": _squared,
+    "words": WordsHead,
 }
 
 
@@ -368,16 +343,3 @@ def _positions(logits: Tensor, positions: Tensor) -> Tensor:
     return functional.cross_entropy(
         logits, positions.long(), ignore_index=IGNORED_LABEL, reduction="sum"
     )
-
-
-def _known(labels: NDArray[np.generic]) -> float:
-    """Count the labels that are not ignored."""
-    return float(np.not_equal(labels, IGNORED_LABEL).sum())
-
-
-def _weight_of(labels: NDArray[np.generic], options: LossOptions) -> float:
-    """Return what the labels weigh together."""
-    if options.class_weights is None:
-        return _known(labels)
-    known = labels[np.not_equal(labels, IGNORED_LABEL)].astype(np.int64)
-    return float(options.class_weights.cpu().numpy()[known].sum())

@@ -52,7 +52,7 @@ class AlbertWithHeads(AlbertPreTrainedModel):
         """Return what heads look at, for rows `(total_tokens, hidden)` of any depth."""
         has_pooler = hasattr(self.albert, "pooler")
         pooled = self.albert.pool(rows, layout) if has_pooler else rows[:0]
-        return Reading(rows, pooled, layout, batch)
+        return Reading(rows, pooled, layout, batch, self.albert.embeddings.word_embeddings.weight)
 
     def answer(self, reading: Reading) -> dict[str, Tensor]:
         """Return every head's outputs by name."""

@@ -161,7 +161,7 @@ def engine_outputs(
     outputs: list[Outputs] = [{}] * len(examples)
     lengths = [len(example.input_ids) for example in examples]
     for indices in batches_by_tokens(lengths, batch_tokens):
-        batch = pack([Example(examples[i].input_ids, examples[i].token_type_ids) for i in indices])
+        batch = pack([examples[i].bare() for i in indices])
         for index, found in zip(indices, split_outputs(run(engine, batch), batch), strict=True):
             outputs[index] = found
         if progress is not None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
+from albatross.atomic import read_json
 from albatross.errors import ConfigError
 from albatross.settings.settings import MODEL, OUT, Settings
 
@@ -121,13 +122,14 @@ class ExportSettings(Settings):
 
     @property
     def following(self) -> str:
-        """The command that comes next, of an export that stands; one without a task only tells."""
+        """The command that comes next, of an export that stands."""
         if self.page:
             return "python -m http.server --directory {out}, and docs/browser.md for its ort/"
         if self.single_file:
             return ""
-        has_task = (self.out / "task.json").is_file()
-        return 'albatross predict {out} "Some text."' if has_task else "albatross info {out}"
+        first = next(iter(read_json(self.out / "task.json").values()))
+        text = "A [MASK] film." if first["kind"] == "fill-mask" else "Some text."
+        return f'albatross predict {{out}} "{text}"'
 
 
 @dataclass(frozen=True)

@@ -140,10 +140,10 @@ class PretrainSettings(TrainingSettings):
         super().__post_init__()
         variant(self.variant, **parse_shape(self.shape))
         if self.from_model is not None and (self.position_start != "normal" or self.shape):
-            given = f"--shape {self.shape[0]}" if self.shape else self.position_start
+            received = f"--shape {self.shape[0]}" if self.shape else self.position_start
             raise ConfigError(
-                "`--position-start` and `--shape` are for new models; one that goes on keeps what it"
-                f" has. Received: {given} with --from-model. Leave one out."
+                "`--position-start` and `--shape` are for new models; one that goes on keeps its"
+                f" own. Received: {received} with --from-model. Leave one out."
             )
         lengths = {"steps": self.steps, "tokens": self.tokens, "budget": self.budget}
         given = [f"--{name} {value}" for name, value in lengths.items() if value is not None]

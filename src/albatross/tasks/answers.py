@@ -264,6 +264,34 @@ class TextAnswer:
         return self.text
 
 
+@dataclass(frozen=True)
+class FilledAnswer:
+    """A text whose gaps are filled.
+
+    Attributes:
+        text: with the best word in each gap
+        gaps: for each, the best words and how likely they are; one that goes on with the word
+            before it begins with ##
+    """
+
+    text: str
+    gaps: tuple[Mapping[str, float], ...]
+
+    def __repr__(self) -> str:
+        """Show the text."""
+        return f"FilledAnswer(text={self.text!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a JSON line holds."""
+        return {"text": self.text, "gaps": [rounded(gap) for gap in self.gaps]}
+
+    def line(self) -> str:
+        """Return the words of each gap."""
+        return " | ".join(
+            ", ".join(f"{word} {share:.2f}" for word, share in gap.items()) for gap in self.gaps
+        )
+
+
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
     """Return probabilities with the digits that JSON gets."""
     return {label: round(p, _DIGITS) for label, p in probabilities.items()}

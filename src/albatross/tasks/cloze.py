@@ -147,7 +147,7 @@ class Cloze:
             if part == _SEPARATOR:
                 found[number] = [self.tokenizer.sep_id]
             elif part not in (MASK, *_TEXTS):
-                found[number] = _continued(part, self.tokenizer)
+                found[number] = continued(part, self.tokenizer)
         return found
 
 
@@ -161,7 +161,7 @@ def patterns_of(given: Sequence[str]) -> tuple[Pattern, ...]:
     return tuple(Pattern(source) for source in dict.fromkeys(sources))
 
 
-def _continued(literal: str, tokenizer: Tokenizer) -> list[int]:
+def continued(literal: str, tokenizer: Tokenizer) -> list[int]:
     """Return the ids of a piece of a sentence; a mark right after a word is joined to it."""
     if literal[:1].isspace():
         return tokenizer.encode(literal)

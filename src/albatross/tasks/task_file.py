@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from albatross.atomic import read_json, write_json
+from albatross.checkpoints.model_folder import WEIGHTS
+from albatross.checkpoints.safetensors_file import read_header
 from albatross.errors import ConfigError, FolderError
 from albatross.tasks.choice import ChoiceTask
 from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.fill_mask import FillMaskTask
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.inputs import Inputs
 from albatross.tasks.multi_label import MultiLabelTask
@@ -51,6 +54,7 @@ _KINDS: tuple[Any, ...] = (
     TaggingTask,
     SimilarityTask,
     GenerationTask,
+    FillMaskTask,
 )
 TASK_KINDS: Mapping[str, TaskKind] = {kind.kind: kind for kind in _KINDS}
 """The class of each kind of task."""
@@ -58,6 +62,9 @@ TASK_KINDS: Mapping[str, TaskKind] = {kind.kind: kind for kind in _KINDS}
 # positions for, so texts are cut into windows only beyond the published models' length.
 _LONGEST = 512
 _HEAD = "classifier"
+ORDERS = ("in order", "out of order")
+"""What the sentence-order head says of two texts, by the number of its class."""
+ORDER_HEAD = "sop_classifier.classifier"
 
 
 def kind_of(kind: str) -> TaskKind:
@@ -97,8 +104,9 @@ def read_tasks(
         for architecture in config_extra.get("architectures") or ():
             if architecture in _ARCHITECTURES:
                 inputs = Inputs(tokenizer, min(_LONGEST, positions))
-                task = _ARCHITECTURES[architecture](inputs, config_extra)
-                return {task.name: task}
+                found = _ARCHITECTURES[architecture](inputs, config_extra)
+                if stored := {task.name: task for task in found if _is_stored(folder, task)}:
+                    return stored
         raise FolderError(
             f"A model that answers needs a task. Received: {str(folder)!r} without `{TASK_FILE}`:"
             " it is pre-trained only. Run `albatross finetune` on it."
@@ -129,37 +137,59 @@ def _within(values: Mapping[str, Any], positions: int) -> dict[str, Any]:
 # === Folders of transformers ===
 
 
-def _sequence_task(inputs: Inputs, extra: Mapping[str, Any]) -> Task[Any]:
+def _is_stored(folder: Path, task: Task[Any]) -> bool:
+    """Whether a folder holds a task's heads; what is no safetensors file is taken at its word."""
+    path = folder / WEIGHTS
+    names = read_header(path) if path.is_file() else {}
+    return not names or all(
+        any(name.startswith(f"{head}.") for name in names) for head in task.heads
+    )
+
+
+def _sequence_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
     """Read what kind of head over whole sequences a folder has."""
     labels = _labels(extra)
     problem = extra.get("problem_type")
     if problem == "regression" or (problem is None and len(labels) == 1):
-        return RegressionTask(_HEAD, 0.0, 1.0, inputs)
+        return [RegressionTask(_HEAD, 0.0, 1.0, inputs)]
     if problem == "multi_label_classification":
-        return MultiLabelTask(_HEAD, labels, (0.5,) * len(labels), inputs)
-    return ClassificationTask(_HEAD, labels, labels, inputs)
+        return [MultiLabelTask(_HEAD, labels, (0.5,) * len(labels), inputs)]
+    return [ClassificationTask(_HEAD, labels, labels, inputs)]
 
 
-def _tagging_task(inputs: Inputs, extra: Mapping[str, Any]) -> Task[Any]:
+def _tagging_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
     """Read the tags of a folder."""
-    return TaggingTask(_HEAD, _labels(extra), replace(inputs, format="words"))
+    return [TaggingTask(_HEAD, _labels(extra), replace(inputs, format="words"))]
 
 
-def _spans_task(inputs: Inputs, extra: Mapping[str, Any]) -> Task[Any]:
+def _spans_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
     """Return the task of a folder that answers questions; it always gives an answer."""
-    return SpansTask("qa_outputs", False, False, replace(inputs, format="squad"))
+    return [SpansTask("qa_outputs", False, False, replace(inputs, format="squad"))]
 
 
-def _choice_task(inputs: Inputs, extra: Mapping[str, Any]) -> Task[Any]:
+def _choice_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
     """Return the task of a folder that chooses."""
-    return ChoiceTask(_HEAD, (), replace(inputs, format="choice"))
+    return [ChoiceTask(_HEAD, (), replace(inputs, format="choice"))]
 
 
-_ARCHITECTURES: Mapping[str, Callable[[Inputs, Mapping[str, Any]], Task[Any]]] = {
-    "AlbertForSequenceClassification": _sequence_task,
-    "AlbertForTokenClassification": _tagging_task,
-    "AlbertForQuestionAnswering": _spans_task,
-    "AlbertForMultipleChoice": _choice_task,
+def _word_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
+    """Return the task of a folder that knows masked words."""
+    return [FillMaskTask("fill-mask", inputs)]
+
+
+def _pretrained_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
+    """Return the tasks of a pre-trained folder: what it was trained for."""
+    order = ClassificationTask("coherence", ORDERS, ORDERS, inputs, head=ORDER_HEAD)
+    return [*_word_tasks(inputs, extra), order]
+
+
+_ARCHITECTURES: Mapping[str, Callable[[Inputs, Mapping[str, Any]], list[Task[Any]]]] = {
+    "AlbertForSequenceClassification": _sequence_tasks,
+    "AlbertForTokenClassification": _tagging_tasks,
+    "AlbertForQuestionAnswering": _spans_tasks,
+    "AlbertForMultipleChoice": _choice_tasks,
+    "AlbertForMaskedLM": _word_tasks,
+    "AlbertForPreTraining": _pretrained_tasks,
 }
 
 

@@ -16,7 +16,7 @@ from albatross.config import AlbertConfig
 from albatross.data.packing import Example
 from albatross.errors import ConfigError
 from albatross.head_spec import HeadSpec
-from albatross.modeling.task_heads import LossOptions
+from albatross.modeling.losses import LossOptions
 from albatross.settings.presets import preset_of
 from albatross.settings.tasks_file import read_tasks_file
 from albatross.settings.training import FinetuneSettings

@@ -90,7 +90,7 @@ def spread_of(engine: Engine, examples: Sequence[Example], heads: Mapping[str, H
     names = [name for name, spec in heads.items() if spec.kind in ("sequence", "choice")]
     if not names:
         return math.inf
-    bare = [Example(one.input_ids, one.token_type_ids) for one in examples]
+    bare = [one.bare() for one in examples]
     outputs = run(engine, pack(bare))
     return float(max(outputs[name].std(axis=0).max() for name in names))
 

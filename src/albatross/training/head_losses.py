@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from albatross.data.packing import PackedBatch
 from albatross.head_spec import POOLED
+from albatross.modeling.losses import LossOptions
 from albatross.modeling.packed import PackedInputs
-from albatross.modeling.task_heads import LossOptions, Reading, TaskHead
+from albatross.modeling.task_heads import Reading, TaskHead
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.training.objectives import Draw, Objective
 

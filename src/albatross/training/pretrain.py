@@ -41,6 +41,9 @@ from albatross.training.workspace import (
 )
 
 DEFAULT_STEPS = 10_000
+# What nothing has trained is not in the folder.
+_UNTRAINED = {"rtd": ("predictions.",), "none": ("sop_classifier.",)}
+_TRAINED_FOR = {"none": "AlbertForMaskedLM"}
 # Text that figures are measured on, at once and in all: enough for the second digit of the loss.
 _EVALUATION_BATCH, _EVALUATION_TOKENS = 8_192, 98_304
 
@@ -98,9 +101,9 @@ class _Run:
             settings,
             self._data_record(),
             self.tokenizer,
-            {"architectures": ["AlbertForPreTraining"]},
+            {"architectures": [_TRAINED_FOR.get(settings.objective, "AlbertForPreTraining")]},
             world=self.world,
-            left_out=("predictions.",) if settings.objective == "rtd" else (),
+            left_out=_UNTRAINED.get(settings.objective, ()),
         )
         workspace.say(f"Masking: {self._masking()}.")
         trainer = workspace.train(
