@@ -5,7 +5,7 @@ import pytest
 from huggingface_hub import constants
 
 from albatross.checkpoints import locate
-from albatross.checkpoints.locate import builtin_names, find_model
+from albatross.checkpoints.locate import builtin_names, builtin_task, find_model
 from albatross.errors import FolderError, MissingDependencyError
 
 
@@ -52,8 +52,16 @@ def test_a_folder_wins_over_a_built_in_name_and_over_the_hub(here, asked):
 
 
 def test_built_in_models_are_found_by_name():
-    assert "sentiment" in builtin_names()
+    assert {"sentiment", "pretrained"} <= set(builtin_names())
     assert (find_model("sentiment") / "config.json").is_file()
+
+
+def test_a_task_inside_a_built_in_model_is_a_name_of_its_own(here):
+    assert find_model("fill-mask") == find_model("coherence") == find_model("pretrained")
+    assert builtin_task("coherence") == "coherence"
+    assert builtin_task("pretrained") is builtin_task("albert-base-v2") is None
+    (here / "coherence").mkdir()
+    assert builtin_task("coherence") is None
 
 
 @pytest.mark.parametrize(

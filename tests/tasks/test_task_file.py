@@ -36,6 +36,14 @@ def test_a_folder_without_a_task_says_what_to_do(tmp_path):
         read_tasks(tmp_path, {"architectures": ["AlbertModel"]}, TOKENIZER, 512)
 
 
+def test_a_pretrained_folder_reads_texts_as_long_as_its_samples_were(tmp_path):
+    extra = {"architectures": ["AlbertForMaskedLM"]}
+    for settings, longest in (({"max_length": 64}, 64), ({}, 512), (None, 512)):
+        (tmp_path / "run.json").write_text(json.dumps({"settings": settings}))
+        (task,) = read_tasks(tmp_path, extra, TOKENIZER, 600).values()
+        assert task.inputs.max_length == longest
+
+
 def test_a_pretrained_folder_answers_what_it_was_trained_for(tmp_path):
     extra = {"architectures": ["AlbertForPreTraining"]}
     assert list(read_tasks(tmp_path, extra, TOKENIZER, 512)) == ["fill-mask", "coherence"]

@@ -6,19 +6,43 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from albatross.atomic import read_json
 from albatross.checkpoints.hub import download
 from albatross.checkpoints.huggingface import ENGLISH
 from albatross.errors import FolderError, MissingDependencyError
 
 # The hub keeps them under this owner.
 _PUBLISHED = {name: f"albert/{name}" for name in ENGLISH}
+_TASKS = "task.json"
 _HUB_NAME = re.compile(r"[a-z0-9][\w.-]*/[a-z0-9][\w.-]*", re.ASCII | re.IGNORECASE)
+
+
+def builtin_folders() -> dict[str, Path]:
+    """Return the models inside the package by their names: that of a folder, or of a task in it."""
+    root = Path(str(files("albatross") / "builtin"))
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    of_tasks = {
+        task: folder
+        for folder in folders
+        if (folder / _TASKS).is_file()
+        for task in read_json(folder / _TASKS)
+    }
+    return of_tasks | {folder.name: folder for folder in folders}
 
 
 def builtin_names() -> list[str]:
     """Return the names of the models inside the package."""
-    root = Path(str(files("albatross") / "builtin"))
-    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return sorted(builtin_folders())
+
+
+def builtin_task(model: str | Path) -> str | None:
+    """Return the task that a name inside the package stands for; None of all else."""
+    text = model.as_posix() if isinstance(model, Path) else model
+    if _is_folder(Path(model)):
+        return None
+    folder = builtin_folders().get(text)
+    tasks = read_json(folder / _TASKS) if folder and (folder / _TASKS).is_file() else {}
+    return text if text in tasks else None
 
 
 def find_model(model: str | Path, revision: str | None = None) -> Path:
@@ -40,8 +64,8 @@ def find_model(model: str | Path, revision: str | None = None) -> Path:
     name, at, after = text.partition("@")
     if _is_folder(Path(model)):
         found = Path(model)
-    elif text in builtin_names():
-        found = Path(str(files("albatross") / "builtin" / text))
+    elif text in builtin_folders():
+        found = builtin_folders()[text]
     elif name in _PUBLISHED:
         return download(_PUBLISHED[name], revision or after or None)
     elif _HUB_NAME.fullmatch(name) and not Path(name).parent.exists():

@@ -17,7 +17,7 @@ from albatross.checkpoints.huggingface import (
     head_shapes,
     masked_lm_shapes,
 )
-from albatross.checkpoints.locate import find_model
+from albatross.checkpoints.locate import builtin_task, find_model
 from albatross.checkpoints.model_folder import (
     RUN,
     WEIGHTS,
@@ -73,7 +73,8 @@ def open_model(
             `tokenizer.json` follows that file to the letter.
         threads: processor threads of ONNX Runtime.
         base: where the base of a delta folder is, when it is not where the folder says.
-        task: the name of a task that the folder holds; the first by default.
+        task: the name of a task that the folder holds; by default the one that a built-in name
+            stands for, else the first.
 
     Raises:
         ConfigError: the folder holds no task of this name.
@@ -87,7 +88,7 @@ def open_model(
     _refuse_single_file(folder)
     reader = open_tokenizer(folder, config, tokenizer, base=base)
     tasks = read_tasks(folder, config.extra, reader, config.max_position_embeddings)
-    chosen = next(iter(tasks)) if task is None else task
+    chosen = task or builtin_task(model) or next(iter(tasks))
     if chosen not in tasks:
         raise ConfigError(
             f"`--task` must be one of the model's: {', '.join(tasks)}. Received: {chosen!r}."

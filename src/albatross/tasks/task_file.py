@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from albatross.atomic import read_json, write_json
-from albatross.checkpoints.model_folder import WEIGHTS
+from albatross.checkpoints.model_folder import WEIGHTS, read_run
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.errors import ConfigError, FolderError
 from albatross.tasks.choice import ChoiceTask
@@ -103,7 +103,7 @@ def read_tasks(
     if not (folder / TASK_FILE).is_file():
         for architecture in config_extra.get("architectures") or ():
             if architecture in _ARCHITECTURES:
-                inputs = Inputs(tokenizer, min(_LONGEST, positions))
+                inputs = Inputs(tokenizer, min(_LONGEST, positions, _trained_length(folder)))
                 found = _ARCHITECTURES[architecture](inputs, config_extra)
                 if stored := {task.name: task for task in found if _is_stored(folder, task)}:
                     return stored
@@ -135,6 +135,13 @@ def _within(values: Mapping[str, Any], positions: int) -> dict[str, Any]:
 
 
 # === Folders of transformers ===
+
+
+def _trained_length(folder: Path) -> int:
+    """Return the tokens of the samples that a model of ours was pre-trained on."""
+    settings = read_run(folder).get("settings")
+    length = settings.get("max_length") if isinstance(settings, dict) else None
+    return length if type(length) is int else _LONGEST
 
 
 def _is_stored(folder: Path, task: Task[Any]) -> bool:

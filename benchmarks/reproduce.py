@@ -1,0 +1,88 @@
+"""Make every table of docs/results.md again, from commands and seeds.
+
+Needs data: the benchmarks' files below `--data`, laid out as their publishers do.
+
+    python benchmarks/reproduce.py --data ../shared/data
+
+Each row runs the commands that it shows, as anybody would run them. A finished row is kept in
+`--work` with the machine and the day, so that a stopped run goes on; a row that is not there is
+named as missing. `--only` names tables or rows, `--render` writes the page from the rows there are,
+`--streams 2` measures two rows at a time, each on one thread. `--limit 60` tries all of it in
+minutes; its page stays in `--work`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from tables import tasks
+from tables.table import Place, Row, Table
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+TABLES = (tasks.TABLE,)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/results"))
+    parser.add_argument("--only", nargs="+", default=[], help="keys of tables, names of rows")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no row after so many")
+    parser.add_argument("--streams", type=int, default=1, help="rows at a time, a thread each")
+    parser.add_argument("--limit", type=int, help="records and steps of each row, to try it")
+    parser.add_argument("--render", action="store_true", help="measure nothing")
+    arguments = parser.parse_args()
+    place = Place(arguments.data, arguments.work, arguments.limit)
+    if arguments.limit is not None:
+        place = replace(place, work=arguments.work / str(arguments.limit))
+    if arguments.streams > 1:
+        place = replace(place, threads=1)
+    if not arguments.render:
+        measure(place, arguments.only, arguments.streams, arguments.minutes)
+    page = PAGE if arguments.limit is None else place.work / PAGE.name
+    page.write_text(_page(place.work), encoding="utf-8")
+    print(f"Wrote {page}.")
+
+
+def measure(place: Place, only: list[str], streams: int, minutes: float) -> None:
+    """Measure the rows that are asked for and not there, in their order."""
+    known = {name for table in TABLES for name in (table.key, *(row.name for row in table.rows))}
+    if unknown := set(only) - known:
+        raise SystemExit(f"No such table or row: {', '.join(sorted(unknown))}.")
+    start = time.monotonic()
+
+    def one(table: Table, row: Row) -> None:
+        if time.monotonic() - start < minutes * 60:
+            print(row.name, table.measure(row, place), flush=True)
+
+    asked = [
+        (table, row)
+        for table in TABLES
+        for row in table.rows
+        if not table.kept(row, place.work).is_file() and (not only or {table.key, row.name} & {*only})
+    ]
+    with ThreadPoolExecutor(streams) as pool:
+        for done in [pool.submit(one, *pair) for pair in asked]:
+            done.result()
+
+
+def _page(work: Path) -> str:
+    return "\n".join(
+        [
+            "# Results",
+            "",
+            "`python benchmarks/reproduce.py --data DATA` makes this page; its last column and the line"
+            " below each table say on",
+            "what and when a row was run. A row below its baseline is shown as one.",
+            "",
+            *(line for table in TABLES for line in table.section(work)),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

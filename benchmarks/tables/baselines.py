@@ -1,0 +1,143 @@
+"""What knows no language, beside which every figure stands: words counted, the most frequent tag.
+
+Each takes a task, the training records and the dev records, and returns the dev records' answers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from albatross.checkpoints.model_folder import read_config
+from albatross.data.sentences import split_sentences
+from albatross.engine.open import open_tokenizer
+from albatross.settings.training import FinetuneSettings
+from albatross.tasks.answers import (
+    Answer,
+    ChoiceAnswer,
+    EntitiesAnswer,
+    SimilarityAnswer,
+    SpanAnswer,
+    SpanCandidate,
+    TextAnswer,
+    ValueAnswer,
+)
+from albatross.tasks.task import score
+from albatross.training.task_data import read_task_data
+
+
+def baseline_score(baseline: str, out: Path, run: dict[str, Any]) -> tuple[str, float]:
+    """Score a baseline on the dev records of a fine-tuned folder; return the task's metric, and it.
+
+    Args:
+        baseline: a key of BASELINES
+        out: the folder
+        run: its `run.json`
+    """
+    settings = FinetuneSettings(**{**run["settings"], "recipe": None})
+    data = read_task_data(settings, open_tokenizer(out, read_config(out)))
+    dev = next(iter(data.dev.values()))
+    answers = BASELINES[baseline](data.task, data.train, dev)
+    metric = data.task.main_metric
+    return metric, score(data.task, answers, dev)[metric]
+
+
+def _words(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer with TF-IDF of words and pairs of words, and logistic regression."""
+    texts = [[f"{r.text} {r.text_pair or ''}" for r in records] for records in (train, dev)]
+    labels = [task.labels[task.class_of(record.label)] for record in train]
+    model = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=10, max_iter=1_000),
+    )
+    predicted = model.fit(texts[0], labels).predict(texts[1])
+    return [Answer(str(label), 1.0, {str(label): 1.0}) for label in predicted]
+
+
+def _overlap(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer with the cosine of TF-IDF vectors."""
+    vectors = TfidfVectorizer(sublinear_tf=True)
+    vectors.fit([text for record in train for text in (record.text, record.text_pair)])
+    cosines = _cosines(vectors, [r.text for r in dev], [r.text_pair for r in dev])
+    kind = SimilarityAnswer if task.kind == "similarity" else ValueAnswer
+    return [kind(value) for value in cosines]
+
+
+def _choice(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer with the choice that, with its question, is most like the passage (TF-IDF)."""
+    vectors = TfidfVectorizer(sublinear_tf=True)
+    vectors.fit({record.context for record in train})
+    answers = []
+    for record in dev:
+        asked = [f"{record.question} {choice}" for choice in record.choices]
+        cosines = _cosines(vectors, [record.context] * len(asked), asked)
+        best = cosines.index(max(cosines))
+        answers.append(ChoiceAnswer(best, record.choices[best], cosines[best], tuple(cosines)))
+    return answers
+
+
+def _sentence(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer with the sentence that has most words in common with the question."""
+    answers = []
+    for record in dev:
+        asked = _bag(record.question)
+        sentences = split_sentences(record.context) or [record.context]
+        answers.append(_span(max(sentences, key=lambda each: len(asked & _bag(each))), 0.0))
+    return answers
+
+
+def _none(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer no question."""
+    return [_span("", math.inf) for _ in dev]
+
+
+def _copy(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer with the source itself."""
+    return [TextAnswer(record.source, 0.0, {record.source: 0.0}) for record in dev]
+
+
+def _tags(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
+    """Answer with the tag that a word had most often."""
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in train:
+        for word, tag in zip(record.words, record.tags, strict=True):
+            seen[word.lower()][tag] += 1
+    best = {word: tags.most_common(1)[0][0] for word, tags in seen.items()}
+    return [
+        EntitiesAnswer((), tuple(best.get(word.lower(), "O") for word in record.words))
+        for record in dev
+    ]
+
+
+def _cosines(vectors: Any, first: Sequence[str], second: Sequence[str]) -> list[float]:
+    products = vectors.transform(first).multiply(vectors.transform(second)).sum(axis=1)
+    return [float(value) for value in np.asarray(products).ravel()]
+
+
+def _bag(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _span(text: str, no_answer: float) -> SpanAnswer:
+    candidate = SpanCandidate(text, 0, len(text), 1.0)
+    return SpanAnswer(text, 0, len(text), 1.0, no_answer, (candidate,))
+
+
+BASELINES: dict[str, Callable[..., list[Any]]] = {
+    "words": _words,
+    "overlap": _overlap,
+    "choice": _choice,
+    "copy": _copy,
+    "sentence": _sentence,
+    "none": _none,
+    "tags": _tags,
+}

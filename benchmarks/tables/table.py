@@ -1,0 +1,164 @@
+"""What every table of docs/results.md is made of: rows that are measured once and kept."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from albatross import __version__
+from albatross.atomic import read_json, write_json
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where rows are measured.
+
+    Attributes:
+        data: the folder of the benchmarks' files, laid out as their publishers do
+        work: what is made on the way, and the rows
+        limit: of records and steps, to try everything in minutes; None for the real thing
+        threads: of each command; all cores when not given
+    """
+
+    data: Path
+    work: Path
+    limit: int | None = None
+    threads: int | None = None
+
+    def filled(self, words: str) -> list[str]:
+        """Return the words of a command with the folders in the place of {data} and {work}."""
+        return [word.format(data=self.data, work=self.work) for word in words.split()]
+
+    def albatross(self, verb: str, *words: Any) -> None:
+        """Run a command as anybody would."""
+        threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
+        command = [sys.executable, "-m", "albatross", verb, *map(str, words)]
+        subprocess.run(command, check=True, env={**os.environ, **threads})
+
+
+class Row(Protocol):
+    """One line of a table."""
+
+    @property
+    def name(self) -> str:
+        """What it is called; also where it is kept."""
+        ...
+
+    def measure(self, place: Place) -> Figures:
+        """Return its figures, as JSON holds them."""
+        ...
+
+    def cells(self, found: Mapping[str, Any]) -> list[str]:
+        """Return the cells of its line."""
+        ...
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Attributes:
+        key: its short name
+        title: its heading
+        text: what stands above it
+        columns: what the cells of a row are
+        rows: in their order
+    """
+
+    key: str
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+
+    def kept(self, row: Row, work: Path) -> Path:
+        """Return where a row's figures are, once they are there."""
+        name = "".join(c if c.isalnum() else "-" for c in row.name.lower())
+        return work / "rows" / self.key / f"{name}.json"
+
+    def measure(self, row: Row, place: Place) -> str:
+        """Measure a row, keep it with the hardware and the day, and return its line."""
+        start = time.monotonic()
+        found = row.measure(place)
+        figures = {
+            "figures": found,
+            "seconds": round(time.monotonic() - start),
+            "hardware": hardware(),
+            "day": datetime.now(UTC).date().isoformat(),
+            "version": __version__,
+        }
+        path = self.kept(row, place.work)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, figures)
+        return _line(row.cells(found))
+
+    def section(self, work: Path) -> list[str]:
+        """Return the lines of the page: heading, text, the rows that are there, and their runs."""
+        kept = [(row, self.kept(row, work)) for row in self.rows]
+        found = [(row, read_json(path)) for row, path in kept if path.is_file()]
+        if not found:
+            return []
+        runs = list(dict.fromkeys((each["hardware"], each["day"]) for _, each in found))
+        lines = [f"## {self.title}", "", *self.text.strip().splitlines(), ""]
+        lines += [_line([*self.columns, "run"]), "|" + "---|" * (len(self.columns) + 1)]
+        for row, each in found:
+            run = 1 + runs.index((each["hardware"], each["day"]))
+            lines.append(_line([*row.cells(each["figures"]), str(run)]))
+        missing = len(self.rows) - len(found)
+        said = [f"{number}: {machine}, {day}" for number, (machine, day) in enumerate(runs, 1)]
+        return [
+            *lines,
+            "",
+            f"Runs: {'; '.join(said)}.{f' {missing} rows are not measured.' if missing else ''}",
+            "",
+        ]
+
+
+def hardware() -> str:
+    """Say what this machine is: cores, processor, and a GPU where torch sees one."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "name" in line]
+        model = names[0].split(":")[1].strip() if names else model
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{os.cpu_count()} cores of {model}{gpu}"
+
+
+def seeds_of(run: Mapping[str, Any], metric: str) -> Figures:
+    """Return a fine-tuning's figures over its seeds, from `run.json`; of one seed, alone."""
+    alone = {
+        "metric": metric,
+        "mean": run["metrics"].get(metric),
+        "by_seed": {str(run["settings"]["seed"]): run["metrics"].get(metric)},
+        "deviation": 0.0,
+    }
+    found: Figures = run.get("seeds") or alone
+    return found
+
+
+def spread(seeds: Mapping[str, Any], digits: int = 3) -> str:
+    """Return mean and deviation over seeds as a cell: .821 +- .015.
+
+    >>> spread({"mean": 0.8211, "deviation": 0.015, "by_seed": {"0": 1, "1": 1}})
+    '.821 ± .015'
+    """
+    mean, deviation = (
+        f"{seeds[part]:.{digits}f}".replace("0.", ".", 1) for part in ("mean", "deviation")
+    )
+    return f"{mean} ± {deviation}" if len(seeds["by_seed"]) > 1 else mean
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
