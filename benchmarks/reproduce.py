@@ -63,7 +63,8 @@ def measure(place: Place, only: list[str], streams: int, minutes: float) -> None
         (table, row)
         for table in TABLES
         for row in table.rows
-        if not table.kept(row, place.work).is_file() and (not only or {table.key, row.name} & {*only})
+        if not only or {table.key, row.name} & {*only}
+        if not table.kept(row, place.work).is_file()
     ]
     with ThreadPoolExecutor(streams) as pool:
         for done in [pool.submit(one, *pair) for pair in asked]:
@@ -75,9 +76,9 @@ def _page(work: Path) -> str:
         [
             "# Results",
             "",
-            "`python benchmarks/reproduce.py --data DATA` makes this page; its last column and the line"
-            " below each table say on",
-            "what and when a row was run. A row below its baseline is shown as one.",
+            "`python benchmarks/reproduce.py --data DATA` makes this page; its last column and the"
+            " line below each table say",
+            "on what and when a row was run. A row below its baseline is shown as one.",
             "",
             *(line for table in TABLES for line in table.section(work)),
         ]

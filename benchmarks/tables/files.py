@@ -8,9 +8,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tables.table import Place
-
 from albatross.data.text_files import read_lines
+from tables.table import Place
 
 
 def write_tables(place: Place) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from tables.files import write_shards, write_tables
-from tables.table import Figures, Place, spread
-
 from albatross.atomic import read_json
 from albatross.checkpoints.safetensors_file import read_header
+from tables.files import write_shards, write_tables
+from tables.table import Figures, Place, spread
 
 COMMON = (
     "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --masking-rate 0.2"
@@ -83,7 +82,7 @@ class Trial:
         """Train with one seed, and return its figures."""
         out = self.folder(place, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
-        words = [*place.filled(f"{self.shards} {{out}}".replace("{out}", str(out))), *COMMON.split()]
+        words = [*place.filled(self.shards), out, *COMMON.split()]
         words += [*place.filled(self.options), "--seed", seed]
         if place.threads is not None:
             words += ["--threads", place.threads]

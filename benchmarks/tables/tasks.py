@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from albatross.atomic import read_json
 from tables.baselines import baseline_score
 from tables.files import write_tables, write_translation
 from tables.table import Figures, Place, Table, seeds_of
-
-from albatross.atomic import read_json
 
 
 @dataclass(frozen=True)
@@ -160,22 +159,23 @@ ROWS = (
 )
 
 
-
 TABLE = Table(
     "tasks",
     "Every task",
     """
-The built-in encoder `pretrained`, fine-tuned on what could be had of each benchmark, and scored on its
-development part. Figures are means over seeds of the last checkpoint, with their standard deviation; none was
-chosen on the part it is scored on. Published ALBERTs are eight times as large or more and saw a thousand times
-the text; see `docs/checkpoints.md` for how to fine-tune those with the same commands.
+The built-in encoder `pretrained`, fine-tuned on what could be had of each benchmark, and scored
+on its development part. Figures are means over seeds of the last checkpoint, with their standard
+deviation; none was chosen on the part it is scored on. Published ALBERTs are eight times as large
+or more and saw a thousand times the text; see `docs/checkpoints.md` for how to fine-tune those
+with the same commands.
 
-The baseline knows no language. It counts words: TF-IDF with logistic regression for texts, the cosine of TF-IDF
-vectors for similarity and for choices beside their passage, the most frequent tag of a word for tags, the
-sentence with most words of the question for SQuAD 1.1, no answer for 2.0, and for a translation the source.
+The baseline knows no language. It counts words: TF-IDF with logistic regression for texts, the
+cosine of TF-IDF vectors for similarity and for choices beside their passage, the most frequent
+tag of a word for tags, the sentence with most words of the question for SQuAD 1.1, no answer for
+2.0, and for a translation the source.
 
-Each command begins with `albatross finetune`; DATA is the folder of data, WORK that of `--work`, where the
-script writes as tables what is published otherwise.
+Each command begins with `albatross finetune`; DATA is the folder of data, WORK that of `--work`,
+where the script writes as tables what is published otherwise.
 """,
     ("task", "metric", "mean", "deviation", "seeds", "baseline", "command"),
     ROWS,

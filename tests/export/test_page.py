@@ -23,6 +23,7 @@ from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import load
 from albatross.settings.answering import ExportSettings
 from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.decision import Decision
 from albatross.tasks.inputs import Inputs
 from albatross.tasks.multi_label import MultiLabelTask
 from albatross.tasks.ordinal import OrdinalTask
@@ -42,6 +43,14 @@ INPUTS = Inputs(TOKENIZER, 32)
 TEXT = "The gull and the tern didn't fly, in 2,012 storms, over Ærø's harbour 🌊 again"
 TASKS = (
     ClassificationTask("one", ("a", "b"), ("a", "b"), INPUTS),
+    ClassificationTask(
+        "sure",
+        ("a", "b", "none"),
+        ("a", "b", "none"),
+        INPUTS,
+        head="heads.sure",
+        decision=Decision(True, 2.5, "none", 0.9),
+    ),
     MultiLabelTask("many", ("x", "y", "z"), (0.4, 0.5, 0.6), INPUTS, head="heads.many"),
     OrdinalTask("rank", ("1", "2", "4"), replace(INPUTS, stride=7), head="heads.rank"),
     RegressionTask("value", 2.0, 1.5, INPUTS, head="heads.value"),

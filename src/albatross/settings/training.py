@@ -195,6 +195,12 @@ class FinetuneSettings(TrainingSettings):
     """Names for the labels of the file in sorted order, such as: negative positive."""
     positive: str = ""
     """Of two labels, the one that F1 is of."""
+    calibrate: bool = False
+    """Hold out records (--hold-out) and choose a temperature by them, so that a class said with 0.9
+    is right nine times in ten."""
+    otherwise: str = ""
+    """The label of texts that belong to no other class; it is answered, too, where no class is
+    likely, by a threshold that held-out records choose."""
     metric: str = ""
     """The figure that runs are compared by; the task's own when not given."""
     limit: int | None = None

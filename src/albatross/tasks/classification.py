@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -23,11 +23,11 @@ from albatross.metrics.classification import (
 )
 from albatross.metrics.intervals import checked_count
 from albatross.tasks.answers import Answer, AnyAnswer
-from albatross.tasks.inputs import Inputs, labelled, softmax
+from albatross.tasks.decision import USUAL_DECISION, Decision, otherwise_figures
+from albatross.tasks.inputs import Inputs, labelled
 from albatross.tasks.labels import (
     check_labels,
     labels_of,
-    likeliest,
     named_labels,
     sequence_keys,
     sorted_labels,
@@ -59,6 +59,7 @@ class ClassificationTask(TextTask):
         head: prefix of the head's tensors
         main_metric: by which runs are compared
         positive: of two labels the one that `f1` is of; the second by default
+        decision: how a label follows from logits
     """
 
     name: str
@@ -68,6 +69,7 @@ class ClassificationTask(TextTask):
     head: str = "classifier"
     main_metric: str = "accuracy"
     positive: str = ""
+    decision: Decision = USUAL_DECISION
 
     kind: ClassVar[str] = "classification"
     together: ClassVar[bool] = False
@@ -77,6 +79,7 @@ class ClassificationTask(TextTask):
         check_labels(self.kind, self.labels, self.labels)
         check_labels(self.kind, self.values, self.labels)
         chosen_metric(self.main_metric, self._figures)
+        self.decision.check(self.labels)
         if self.positive and (self.positive not in self._index or len(self.labels) != 2):
             raise ConfigError(
                 f"`positive` must be one of two labels. Received: {self.positive!r} of"
@@ -99,7 +102,8 @@ class ClassificationTask(TextTask):
             LabelError: a record without a label, fewer than two labels, so many that they look like
                 texts, or names that are not one for each.
         """
-        options.refuse_others(cls.kind, "labels", "positive", "metric", "head")
+        used = ("labels", "positive", "metric", "head", "calibrate", "otherwise")
+        options.refuse_others(cls.kind, *used)
         labels, values = named_labels(sorted_labels(records), options.labels, len(records))
         return cls(
             name,
@@ -109,6 +113,7 @@ class ClassificationTask(TextTask):
             options.head or "classifier",
             options.metric or METRICS[0],
             options.positive,
+            Decision(calibrate=options.calibrate, otherwise=options.otherwise),
         )
 
     @classmethod
@@ -125,6 +130,7 @@ class ClassificationTask(TextTask):
                 str(values["head"]),
                 str(values.get("metric", METRICS[0])),
                 str(values.get("positive", "")),
+                Decision.from_dict(values),
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,6 +143,7 @@ class ClassificationTask(TextTask):
             "head": self.head,
             "metric": self.main_metric,
             "positive": self.positive,
+            **self.decision.to_dict(),
         }
 
     @property
@@ -161,7 +168,7 @@ class ClassificationTask(TextTask):
 
     def answer(self, outputs: Outputs, record: TextRecord, examples: Sequence[Example]) -> Answer:
         """Return the most probable label; several windows vote with the mean of their logits."""
-        return likeliest(softmax(outputs[self.head].mean(0, dtype=np.float64)), self.labels)
+        return self.decision.answer(outputs[self.head].mean(0, dtype=np.float64), self.labels)
 
     def check(self, records: Sequence[TextRecord]) -> None:
         """Refuse records without a label, or with one that the task does not know."""
@@ -187,7 +194,26 @@ class ClassificationTask(TextTask):
         if len(self.labels) == 2:
             positive = self.labels.index(self.positive) if self.positive in self.labels else 1
             figures["f1"] = binary_f1(confusion, positive)
+        if self.decision.otherwise:
+            none = self.labels.index(self.decision.otherwise)
+            figures |= otherwise_figures(judged[:, 0], judged[:, 1], none)
         return {**figures, "records": count}
+
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether a temperature or a threshold is chosen beside the weights."""
+        return self.decision.is_chosen
+
+    def tuned(
+        self, answers: Sequence[AnyAnswer], records: Sequence[TextRecord]
+    ) -> ClassificationTask:
+        """Return the task with temperature and threshold chosen on these records.
+
+        They must be others than those that are learned or reported.
+        """
+        found = [list(a.probabilities.values()) for a in answers if isinstance(a, Answer)]
+        expected = np.array(self._classes_of(records))
+        return replace(self, decision=self.decision.fitted(np.array(found), expected, self.labels))
 
     def transformers_keys(self) -> dict[str, Any]:
         """Return the keys by which transformers knows a classifier and its labels."""

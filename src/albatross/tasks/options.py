@@ -30,6 +30,8 @@ class TaskOptions:
         metric: the figure that runs are compared by; the kind's own by default
         positive: the label that F1 is of, of two
         head: prefix of the head's tensors
+        calibrate: whether probabilities are set right on records that are not learned from
+        otherwise: the label of texts that belong to no other
     """
 
     labels: tuple[str, ...] = ()
@@ -42,6 +44,8 @@ class TaskOptions:
     metric: str = ""
     positive: str = ""
     head: str = ""
+    calibrate: bool = False
+    otherwise: str = ""
 
     def refuse_others(self, kind: str, *used: str) -> None:
         """Refuse what is set and not used by a kind.

@@ -121,6 +121,8 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
             beam=settings.beam,
             metric=settings.metric or (benchmark.metric if benchmark else ""),
             positive=settings.positive,
+            calibrate=settings.calibrate,
+            otherwise=settings.otherwise,
         ),
     )
     task.check(records)
@@ -132,7 +134,8 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
         dev = {"held_out": held_out} if held_out else {}
     tuning: list[Any] = []
     if isinstance(task, Tunable) and task.has_thresholds and settings.hold_out:
-        records, tuning = hold_out(records, settings.hold_out, by_label=False)
+        by_label = kind in _WITH_CLASSES
+        records, tuning = hold_out(records, settings.hold_out, by_label=by_label)
     if isinstance(task, GenerationTask):
         task = replace(task, decoder=settings.decoder, target_length=settings.target_length)
     train = limit_records(records, settings.limit, settings.seed)

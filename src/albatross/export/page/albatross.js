@@ -201,7 +201,10 @@ function likeliest(shares, labels) {
 }
 
 function oneLabel(task, rows) {
-  return likeliest(softmax(meanOf(rows)), task.labels);
+  const logits = meanOf(rows).map((logit) => logit / (task.temperature ?? 1));
+  const found = likeliest(softmax(logits), task.labels);
+  if (!task.otherwise || found.score >= (task.threshold ?? 0)) return found;
+  return { ...found, label: task.otherwise, score: found.probabilities[task.otherwise] };
 }
 
 function rank(task, rows) {
