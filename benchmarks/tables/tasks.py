@@ -118,18 +118,18 @@ ROWS = (
     TaskRow(
         "SNIPS, slots",
         "--task tagging --format slots --train {data}/snips/train --dev {data}/snips/valid",
-        "tags",
+        "crf",
     ),
     TaskRow(
         "WNUT-17",
         "--task conll --train {data}/wnut17/wnut17train.conll.gz"
         " --dev {data}/wnut17/emerging.dev.conll",
-        "tags",
+        "crf",
     ),
     TaskRow(
         "WikiGold",
         "--task conll --train {data}/wikigold/wikigold.conll.txt.gz",
-        "tags",
+        "crf",
         note="a tenth held out",
     ),
     TaskRow(

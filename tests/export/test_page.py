@@ -57,6 +57,7 @@ TASKS = (
     SpansTask("ask", True, False, INPUTS, threshold=0.5, head="heads.ask"),
     SpansTask("find", False, False, replace(INPUTS, stride=5), head="heads.find"),
     TaggingTask("tags", ("O", "B-X", "I-X", "B-Y", "I-Y"), INPUTS, head="heads.tags"),
+    TaggingTask("names", ("O", "B-X", "I-X"), INPUTS, head="heads.names", capitals=True),
 )
 CONFIG = AlbertConfig(
     vocab_size=TOKENIZER.vocab_size,

@@ -54,6 +54,35 @@ def test_a_tiny_model_learns_tags_by_heart():
     assert score(task, learned(task, records, steps=80), records)["accuracy"] == 1
 
 
+# === Capitals ===
+
+
+def test_pieces_of_words_with_capitals_are_of_the_second_type():
+    task = task_of()
+    assert task.capitals  # for the vocabulary has none
+    record = WordsRecord(("Ann", "saw", "McLee", "in", "CORK", "2nd"))
+    (example,) = task.features(record)
+    of_word = np.searchsorted(example.origin.columns, np.arange(len(example.input_ids)), "right")
+    inside = slice(1, len(example.input_ids) - 1)
+    capital = np.array([1, 0, 1, 0, 1, 0])[of_word[inside] - 1]
+    assert example.token_type_ids[inside].tolist() == capital.tolist()
+    assert example.token_type_ids[[0, -1]].tolist() == [0, 0]
+
+
+def test_a_model_tells_a_name_from_the_same_word_by_its_capital_alone():
+    names, words = (
+        WordsRecord((w, "gull"), (t, "O")) for w, t in (("Cork", "B-LOC"), ("cork", "O"))
+    )
+    task = task_of([names, words])
+    assert score(task, learned(task, [names, words], steps=80), [names, words])["accuracy"] == 1
+
+
+def test_a_folder_of_earlier_versions_reads_no_capitals():
+    stored = {k: v for k, v in task_of().to_dict().items() if k != "capitals"}
+    old = TaggingTask.from_dict("names", stored, TOKENIZER)
+    assert not old.features(RECORDS[0])[0].token_type_ids.any()
+
+
 # === Labels ===
 
 

@@ -63,6 +63,8 @@ class TaggingTask:
             most context
         head: prefix of the head's tensors
         main_metric: by which runs are compared
+        capitals: whether pieces of words with capital letters are of the second type of token, for
+            a vocabulary that has small letters alone
     """
 
     name: str
@@ -70,6 +72,7 @@ class TaggingTask:
     inputs: Inputs
     head: str = "classifier"
     main_metric: str = METRICS[0]
+    capitals: bool = False
 
     kind: ClassVar[str] = "tagging"
     together: ClassVar[bool] = False
@@ -105,7 +108,9 @@ class TaggingTask:
                 "Training records must carry at least one tag beside O. Received: none. Check the"
                 " column of the tags."
             )
-        task = cls(name, labels, inputs, options.head or "classifier", options.metric or METRICS[0])
+        head, metric = options.head or "classifier", options.metric or METRICS[0]
+        capitals = tokenizer.encode("A") == tokenizer.encode("a")
+        task = cls(name, labels, inputs, head, metric, capitals)
         task.check(records)
         return task
 
@@ -119,6 +124,7 @@ class TaggingTask:
                 Inputs.from_dict(values, tokenizer, "words"),
                 str(values["head"]),
                 str(values["metric"]),
+                bool(values.get("capitals", False)),
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,6 +135,7 @@ class TaggingTask:
             **self.inputs.to_dict(),
             "head": self.head,
             "metric": self.main_metric,
+            **({"capitals": True} if self.capitals else {}),
         }
 
     @property
@@ -176,12 +183,15 @@ class TaggingTask:
         windows = self.inputs.windows(len(ids), room, max(1, room // 2))
         chosen = most_context(windows, len(ids))
         known = firsts >= 0
+        kinds = _capitals(record.words, found.offsets)
         tags = self._classes_of(record) if record.tags is not None else None
         examples = []
         for number, at in enumerate(windows):
             words = np.flatnonzero(known & (chosen[firsts] == number) if len(ids) else known)
             origin = WordColumns(words, firsts[words] - at.start + 1)
             example = replace(self.inputs.single(ids[at]), origin=origin)
+            if self.capitals:
+                example.token_type_ids[1:-1] = kinds[at]
             if tags is not None:
                 labels = np.full(len(example.input_ids), IGNORED_LABEL, dtype=np.int64)
                 labels[origin.columns] = tags[words]
@@ -291,6 +301,13 @@ class TaggingTask:
         index = {label: number for number, label in enumerate(self.labels)}
         classes = [index_of(tag, index, record.place) for tag in _tags(record)]
         return np.array(classes, dtype=np.int64)
+
+
+def _capitals(words: Sequence[str], offsets: NDArray[np.int64]) -> IntArray:
+    """Return 1 for each piece of a word with a capital letter: (tokens,)."""
+    ends = np.cumsum([len(word) + 1 for word in words])
+    of_token = np.searchsorted(ends[:-1], offsets[:, 0], side="right")
+    return np.array([word != word.lower() for word in words], dtype=np.int64)[of_token]
 
 
 def _tags(record: WordsRecord) -> tuple[str, ...]:

@@ -161,6 +161,16 @@ function wordsOf(tokenizer, text) {
     .map((match) => ({ text: match[0], start: match.index, end: match.index + match[0].length }));
 }
 
+/** 1 for each piece of a word with a capital letter. */
+function capitals(words, offsets) {
+  let at = 0;
+  let end = words.length ? words[0].text.length + 1 : 0;
+  return offsets.map(([start]) => {
+    while (start >= end && at + 1 < words.length) end += words[++at].text.length + 1;
+    return Number(words[at].text !== words[at].text.toLowerCase());
+  });
+}
+
 function wordWindows(task, tokenizer, given) {
   const words = wordsOf(tokenizer, given.text);
   const { ids, offsets } = tokenizer.encode(words.map((word) => word.text).join(" "));
@@ -175,7 +185,12 @@ function wordWindows(task, tokenizer, given) {
   const room = task.max_length - TEXT_SPECIALS;
   const cut = windows(task, ids.length, room, Math.max(1, Math.floor(room / 2)));
   const chosen = mostContext(cut, ids.length);
-  const examples = cut.map(([from, to]) => ({ ...single(tokenizer, ids.slice(from, to)), from }));
+  const kinds = task.capitals ? capitals(words, offsets) : ids.map(() => 0);
+  const examples = cut.map(([from, to]) => ({
+    ...single(tokenizer, ids.slice(from, to)),
+    types: [0, ...kinds.slice(from, to), 0],
+    from,
+  }));
   return { examples, words, firsts, chosen };
 }
 
