@@ -36,20 +36,22 @@ from albatross.tasks.task import score
 from albatross.training.task_data import read_task_data
 
 
-def baseline_score(baseline: str, out: Path, run: dict[str, Any]) -> tuple[str, float]:
-    """Score a baseline on the dev records of a fine-tuned folder; return the task's metric, and it.
+def baseline_score(
+    baseline: str, out: Path, run: dict[str, Any], dev: Path | None = None
+) -> dict[str, float]:
+    """Return the figures of a baseline that learned from what a fine-tuned folder learned from.
 
     Args:
         baseline: a key of BASELINES
         out: the folder
         run: its `run.json`
+        dev: the records to score; those of the run by default
     """
     settings = FinetuneSettings(**{**run["settings"], "recipe": None})
     data = read_task_data(settings, open_tokenizer(out, read_config(out)))
-    dev = next(iter(data.dev.values()))
-    answers = BASELINES[baseline](data.task, data.train, dev)
-    metric = data.task.main_metric
-    return metric, score(data.task, answers, dev)[metric]
+    records = next(iter(data.dev.values())) if dev is None else data.task.read(dev)
+    train = [*data.train, *data.tuning]
+    return score(data.task, BASELINES[baseline](data.task, train, records), records)
 
 
 def _words(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:

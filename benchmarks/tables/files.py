@@ -5,10 +5,17 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 
+import numpy as np
+
+from albatross.data.conll import read_conll
+from albatross.data.packing import IntArray
+from albatross.data.shards import Shard, ShardFolder
 from albatross.data.text_files import read_lines
+from albatross.rng import stream
 from tables.table import Place
 
 
@@ -20,8 +27,8 @@ def write_tables(place: Place) -> None:
     for name, file in (("train", "train_5500.label.gz"), ("test", "TREC_10.label")):
         rows = (line.split(" ", 1) for line in _lines(data / "trec" / file))
         _table(work / "trec" / f"{name}.tsv", ((text, label.split(":")[0]) for label, text in rows))
-    with gzip.open(data / "clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as stream:
-        clinc = json.load(stream)
+    with gzip.open(data / "clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as file:
+        clinc = json.load(file)
     for name in ("train", "test"):
         rows = ({"text": text, "label": label} for text, label in clinc[name])
         write_json_lines(work / "clinc150" / f"{name}.jsonl", rows)
@@ -64,6 +71,12 @@ def write_shards(place: Place) -> Path:
     return place.work / shards
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table that `_table` wrote, by the names of their columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)]
+
+
 def write_json_lines(path: Path, rows: Iterable[dict[str, str]]) -> None:
     """Write one JSON object a line."""
     lines = "\n".join(json.dumps(row) for row in rows) + "\n"
@@ -74,7 +87,148 @@ def _lines(path: Path) -> Iterator[str]:
     return (line.strip() for line in read_lines(path) if line.strip())
 
 
-def _table(path: Path, rows: Iterable[tuple[str, str]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
-        writer.writerows([("text", "label"), *rows])
+def _table(
+    path: Path, rows: Iterable[Sequence[str]], columns: tuple[str, ...] = ("text", "label")
+) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
+        writer.writerows([columns, *rows])
+
+
+# === The built-ins' records ===
+
+
+def write_builtin_records(place: Place) -> None:
+    """Write what the built-in models learn and are scored on, where no file has it as it is."""
+    data, work = place.data, place.work / "records"
+    if (work / "orders.tsv").is_file():
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    _write_spam(data / "sms-spam" / "SMSSpamCollection.tsv.gz", work)
+    _write_intents(data / "clinc150" / "data_full.json.gz", work)
+    _write_entities(data, work)
+    _write_inferences(data / "glue" / "SNLI" / "train.tsv.gz", work)
+    _write_similarities(data / "glue" / "STS-B" / "dev.tsv.gz", work)
+    shards = ShardFolder(write_shards(place))
+    _write_gaps(shards, work)
+    _write_orders(shards, work)
+
+
+def _write_spam(path: Path, work: Path) -> None:
+    """Part the messages, a fifth of each kind to be scored on; equal ones stay together."""
+    rows = [tuple(line.split("\t", 1)) for line in _lines(path)]
+    draw = stream(0, "spam")
+    parts: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
+    for label in ("ham", "spam"):
+        texts = sorted({row[1] for row in rows if row[0] == label})
+        chosen = {texts[i] for i in draw.permutation(len(texts))[: len(texts) // 5]}
+        for row in rows:
+            if row[0] == label:
+                parts["test" if row[1] in chosen else "train"].append((row[1], label))
+    for name, part in parts.items():
+        _table(work / f"spam-{name}.tsv", part)
+
+
+def _write_intents(path: Path, work: Path) -> None:
+    """Write intents with the texts of none; the validation part is learned from, too."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        found = json.load(file)
+    parts = {"train": ("train", "val", "oos_train", "oos_val"), "test": ("test", "oos_test")}
+    for name, keys in parts.items():
+        rows = [(text, label) for key in keys for text, label in found[key]]
+        _table(work / f"intent-{name}.tsv", rows)
+
+
+def _write_entities(data: Path, work: Path) -> None:
+    """Write the names of two sets under the types they have in common.
+
+    Of WikiGold every fifth document is scored on, of WNUT-17 the dev part.
+    """
+    train = [*read_conll(data / "wnut17" / "wnut17train.conll.gz")]
+    parts = {"train": train, "wnut": [*read_conll(data / "wnut17" / "emerging.dev.conll")]}
+    parts["wikigold"] = []
+    wikigold = data / "wikigold" / "wikigold.conll.txt.gz"
+    starts = [i for i, line in enumerate(read_lines(wikigold)) if line.startswith("-DOCSTART-")]
+    for record in read_conll(wikigold):
+        line = int(record.place.split()[1]) if record.place else 0
+        document = sum(start < line for start in starts)
+        parts["wikigold" if document % 5 == 0 else "train"].append(record)
+    for name, records in parts.items():
+        blocks = (
+            "\n".join(f"{w} {_common_type(t)}" for w, t in zip(r.words, r.tags or (), strict=True))
+            for r in records
+        )
+        path = work / f"entities-{name}.conll"
+        path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+_TYPES = {
+    **dict.fromkeys(("person", "PER"), "person"),
+    **dict.fromkeys(("location", "LOC"), "location"),
+    **dict.fromkeys(("corporation", "group", "ORG"), "organization"),
+    **dict.fromkeys(("product", "creative-work", "MISC"), "other"),
+}
+
+
+def _common_type(tag: str) -> str:
+    """Return a tag with the type that both sets have."""
+    prefix, _, kind = tag.partition("-")
+    return f"{prefix}-{_TYPES[kind]}" if kind else tag
+
+
+def _write_inferences(path: Path, work: Path) -> None:
+    """Write pairs of which the second follows from the first, without labels."""
+    lines = [line.split("\t") for line in _lines(path)][1:]
+    pairs = [{"text": row[0], "text_pair": row[1]} for row in lines if row[2] == "entailment"]
+    write_json_lines(work / "entailed.jsonl", pairs)
+
+
+def _write_similarities(path: Path, work: Path) -> None:
+    """Write pairs with how alike people found them."""
+    lines = [line.split("\t") for line in _lines(path)][1:]
+    rows = [(row[7], row[8], row[9]) for row in lines]
+    _table(work / "similarity.tsv", rows, ("text", "text_pair", "label"))
+
+
+def _write_gaps(shards: ShardFolder, work: Path) -> None:
+    """Write held-out sentences with a gap in the place of one word of one piece."""
+    tokenizer, draw, rows = shards.tokenizer(), stream(0, "gaps"), []
+    starts = tokenizer.starts_word
+    for sentence in (each for document in documents_of(shards.held_out) for each in document):
+        ids = sentence.tolist()
+        whole = [
+            i
+            for i, number in enumerate(ids)
+            if starts[number]
+            and (i + 1 == len(ids) or starts[ids[i + 1]])
+            and tokenizer.decode([number]).isalpha()
+        ]
+        if 10 <= len(ids) <= 60 and whole:
+            at = int(draw.choice(whole))
+            left, right = tokenizer.decode(ids[:at]), tokenizer.decode(ids[at + 1 :])
+            text = " ".join(part for part in (left, "[MASK]", right) if part)
+            rows.append((text, tokenizer.decode([ids[at]])))
+    _table(work / "gaps.tsv", [rows[i] for i in draw.permutation(len(rows))[:4_000]])
+
+
+def _write_orders(shards: ShardFolder, work: Path) -> None:
+    """Write pairs of neighbouring held-out sentences, half of them exchanged."""
+    tokenizer, draw, rows = shards.tokenizer(), stream(0, "orders"), []
+    neighbours = (pair for document in documents_of(shards.held_out) for pair in pairwise(document))
+    for pair in islice(neighbours, 0, None, 2):
+        first, second = (tokenizer.decode(each.tolist()) for each in pair)
+        if min(len(first), len(second)) >= 20 and max(len(first), len(second)) <= 160:
+            in_order = bool(draw.integers(2))
+            shown = (first, second) if in_order else (second, first)
+            rows.append((*shown, "in order" if in_order else "out of order"))
+    rows = [rows[i] for i in draw.permutation(len(rows))[:4_000]]
+    _table(work / "orders.tsv", rows, ("text", "text_pair", "label"))
+
+
+def documents_of(shards: Iterable[Shard]) -> Iterator[list[IntArray]]:
+    """Yield the sentences of every document, as pieces."""
+    for shard in shards:
+        sentences = shard.sentences.tolist()
+        for first, last in pairwise(shard.documents.tolist()):
+            bounds = pairwise(sentences[first : last + 1])
+            yield [shard.tokens[start:end].astype(np.int64) for start, end in bounds]

@@ -45,8 +45,10 @@ class TaskRow:
         if not (out / "run.json").is_file():
             place.albatross("finetune", *place.filled(self.model), out, *words)
         run = read_json(out / "run.json")
-        metric, baseline = baseline_score(self.baseline, out, run)
-        return {"seeds": seeds_of(run, metric), "baseline": baseline}
+        baseline = baseline_score(self.baseline, out, run)
+        task = next(iter(read_json(out / "task.json").values()))
+        metric = task.get("metric", "accuracy")
+        return {"seeds": seeds_of(run, metric), "baseline": baseline[metric]}
 
     def cells(self, found: Mapping[str, Any]) -> list[str]:
         """Return name, metric, mean, deviation, seeds, baseline and command."""

@@ -15,6 +15,7 @@ from albatross.tasks.answers import (
     Answer,
     ChoiceAnswer,
     EntitiesAnswer,
+    FilledAnswer,
     LabelsAnswer,
     SimilarityAnswer,
     SpanAnswer,
@@ -22,7 +23,9 @@ from albatross.tasks.answers import (
     ValueAnswer,
 )
 
-TASK = SimpleNamespace(labels=("bad", "good"), values=("0", "1"))
+TASK = SimpleNamespace(
+    labels=("bad", "good"), values=("0", "1"), shown_label=lambda record: str(record.label).lower()
+)
 SPAN = SpanRecord("Who?", "Ada wrote it.", (SpanText("Ada", 0),), is_labelled=True)
 NO_SPAN = SpanRecord("Who?", "It rained.", (), is_impossible=True, is_labelled=True)
 
@@ -42,6 +45,13 @@ def label_of(label, score=0.9):
             "bad",
             "good",
             0.8,
+        ),
+        (
+            FilledAnswer("A dull film.", ({"dull": 0.4, "good": 0.3},)),
+            TextRecord("A [MASK] film.", label="Good"),
+            "good",
+            "dull",
+            0.4,
         ),
         (ValueAnswer(2.5), TextRecord("x", label="4"), "4", "2.5", 1.5),
         (SimilarityAnswer(2.5), TextRecord("x", "y", label="2.5"), "2.5", "2.5", 0.0),

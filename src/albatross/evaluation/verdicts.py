@@ -154,6 +154,13 @@ def _of_text(task: Any, answer: kinds.TextAnswer, record: SourceRecord) -> Verdi
     return Verdict(_listed(record.references), answer.text, wrongness)
 
 
+def _of_gap(task: Any, answer: kinds.FilledAnswer, record: TextRecord) -> Verdict:
+    """A word in a gap: wrong by how sure it was."""
+    word, share = next(iter(answer.gaps[0].items()))
+    expected = task.shown_label(record)
+    return Verdict(expected, word, share if word != expected else 0.0)
+
+
 _COMPARISONS: tuple[tuple[type, Callable[[Any, Any, Any], Verdict]], ...] = (
     (kinds.Answer, _of_label),
     (kinds.LabelsAnswer, _of_labels),
@@ -163,6 +170,7 @@ _COMPARISONS: tuple[tuple[type, Callable[[Any, Any, Any], Verdict]], ...] = (
     (kinds.SpanAnswer, _of_span),
     (kinds.EntitiesAnswer, _of_entities),
     (kinds.TextAnswer, _of_text),
+    (kinds.FilledAnswer, _of_gap),
 )
 
 

@@ -152,7 +152,7 @@ class FillMaskTask(TextTask):
         """Return for each record whether its word came first, and among the first: (records, 2)."""
         self.check(records)
         told = [tuple(each.gaps[0]) for each in answers if isinstance(each, FilledAnswer)]
-        right = [self._shown(self._piece(record)) for record in records]
+        right = [self.shown_label(record) for record in records]
         rows = [(words[0] == word, word in words) for words, word in zip(told, right, strict=True)]
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
@@ -165,6 +165,14 @@ class FillMaskTask(TextTask):
     def transformers_keys(self) -> dict[str, Any]:
         """Return the class that has this head there."""
         return {"architectures": ["AlbertForMaskedLM"]}
+
+    def shown_label(self, record: TextRecord) -> str:
+        """Return the word of a record's gap as answers tell it.
+
+        Raises:
+            LabelError: it has none, or one of several pieces.
+        """
+        return self._shown(self._piece(record))
 
     # === Gaps ===
 
