@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from albatross.atomic import read_json
 from albatross.checkpoints.safetensors_file import read_header
@@ -16,16 +18,24 @@ COMMON = (
     "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --masking-rate 0.2"
     " --position-start sinusoidal --evaluations 4"
 )
-"""What all runs of a search have unless they say otherwise."""
+"""What all runs have unless they say otherwise."""
 PROBES = {
     "SST-2, 2,000 rows": "--task sst2 --data {data}/glue --limit 2000 --epochs 4 --dropout 0.1",
     "SST-2": "--task sst2 --data {data}/glue --epochs 2",
     "TREC": "--train {work}/trec/train.tsv --dev {work}/trec/test.tsv",
     "MNLI, 9,000 rows": "--task mnli --data {data}/glue",
     "QQP, 9,000 rows": "--task qqp --data {data}/glue --metric accuracy",
+    "SQuAD 1.1, small": "--task squad1 --train {data}/squad/v1.1/train-v1.1-articles.json.gz"
+    " --dev {data}/squad/v1.1/dev-v1.1-xquad-en.json.gz",
+    "RACE, small": "--task race --data {data}/race --epochs 1 --max-length 256",
 }
 """How a pre-trained folder is judged, always alike: options of `albatross finetune`."""
 _PROBE_COMMON = "--precision bfloat16 --seeds 2"
+_FIGURES = {
+    "loss": ("masked words, loss", "masked_lm_loss"),
+    "accuracy": ("right", "masked_lm_accuracy"),
+    "order": ("sentence order", "sentence_order_accuracy"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,13 +47,16 @@ class Trial:
         options: of `albatross pretrain`, beside those of COMMON
         seeds: how many runs
         probes: keys of PROBES
-        shards: the folder that it reads, below {work} if not given in full
+        shows: the cells beside name and command: size, bytes, memory, speed, tokens, keys of
+            _FIGURES and of PROBES
+        shards: the folder that it reads
     """
 
     name: str
     options: str
     seeds: int = 1
     probes: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ("size", "tokens", "loss", "accuracy", "order")
     shards: str = "{work}/shards"
 
     def measure(self, place: Place) -> Figures:
@@ -51,28 +64,10 @@ class Trial:
         write_shards(place)
         return {"runs": [self._run(place, seed) for seed in range(self.seeds)]}
 
-    def cells(self, found: Mapping[str, Figures]) -> list[str]:
-        """Return name, parameters, tokens, held-out figures, probes and the command."""
-        runs = found["runs"]
-        assert isinstance(runs, list)
-        losses = [run["masked_lm_loss"] for run in runs]
-        orders = [run.get("sentence_order_accuracy", 0) for run in runs]
-        probes = [
-            spread(_over_seeds([run["probes"][name] for run in runs]))
-            if name in runs[0]["probes"]
-            else "-"
-            for name in PROBES
-        ]
-        return [
-            self.name,
-            f"{runs[0]['parameters'] / 1e6:.2f}",
-            f"{runs[0]['tokens'] / 1e6:.1f}",
-            f"{mean(losses):.3f}" + (f" ± {stdev(losses):.3f}" if len(losses) > 1 else ""),
-            f"{mean(run['masked_lm_accuracy'] for run in runs):.3f}",
-            f"{mean(orders):.3f}" if any(orders) else "-",
-            *probes,
-            f"`{self.options}`",
-        ]
+    def cells(self, found: Mapping[str, Any]) -> list[str]:
+        """Return name, what is shown, and the command's options."""
+        shown = [_shown(key, found["runs"]) for key in self.shows]
+        return [self.name, *shown, f"`{self.options.replace('{work}', 'WORK')}`"]
 
     def folder(self, place: Place, seed: int = 0) -> Path:
         """Return where the run of a seed is."""
@@ -86,14 +81,18 @@ class Trial:
         words += [*place.filled(self.options), "--seed", seed]
         if place.threads is not None:
             words += ["--threads", place.threads]
+        memory = 0
         if not (out / "run.json").is_file():
-            place.albatross("pretrain", *words)
+            memory = place.albatross("pretrain", *words)
         run = read_json(out / "run.json")
-        shapes = [entry.shape for entry in read_header(out / "model.safetensors").values()]
-        figures = {key: value for key, value in run["metrics"].items() if value is not None}
+        weights = out / "model.safetensors"
+        shapes = [entry.shape for entry in read_header(weights).values()]
         return {
-            **figures,
-            "parameters": sum(_product(shape) for shape in shapes),
+            **run["metrics"],
+            "tokens": run["progress"]["tokens"],
+            "parameters": sum(prod(shape) for shape in shapes),
+            "bytes": weights.stat().st_size,
+            "memory": memory,
             "probes": {name: self._probe(place, out, name) for name in self.probes},
         }
 
@@ -112,18 +111,38 @@ class Trial:
         return found
 
 
-def _over_seeds(found: list[Figures]) -> Figures:
-    """Return the mean and the deviation over all fine-tunings of all runs."""
-    values = [value for each in found for value in each["by_seed"].values()]
-    return {
-        "mean": mean(values),
-        "deviation": stdev(values) if len(values) > 1 else 0.0,
-        "by_seed": dict(enumerate(values)),
+def columns(shows: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the heads of a table of trials."""
+    heads = {
+        "size": "M parameters",
+        "bytes": "MB",
+        "memory": "MB in training",
+        "speed": "tokens/s",
+        "tokens": "M tokens",
+        **{key: head for key, (head, _) in _FIGURES.items()},
     }
+    return ("run", *(heads.get(key, key) for key in shows), "options")
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+def _shown(key: str, runs: list[Figures]) -> str:
+    """Return the cell of a key over the runs of a trial."""
+    plain = {
+        "size": lambda run: f"{run['parameters'] / 1e6:.2f}",
+        "bytes": lambda run: f"{run['bytes'] / 1e6:.1f}",
+        "memory": lambda run: f"{run['memory'] / 1e6:,.0f}" if run["memory"] else "-",
+        "speed": lambda run: f"{run['tokens_per_second']:,.0f}",
+        "tokens": lambda run: f"{run['tokens'] / 1e6:.1f}",
+    }
+    if key in plain:
+        return plain[key](runs[0])
+    if key in _FIGURES:
+        values = [run[_FIGURES[key][1]] for run in runs if _FIGURES[key][1] in run]
+    else:
+        found = [run["probes"][key] for run in runs if key in run["probes"]]
+        values = [value for each in found for value in each["by_seed"].values()]
+    if not values:
+        return "-"
+    deviation = stdev(values) if len(values) > 1 else 0.0
+    return spread(
+        {"mean": mean(values), "deviation": deviation, "by_seed": dict(enumerate(values))}
+    )

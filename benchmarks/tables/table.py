@@ -39,11 +39,15 @@ class Place:
         """Return the words of a command with the folders in the place of {data} and {work}."""
         return [word.format(data=self.data, work=self.work) for word in words.split()]
 
-    def albatross(self, verb: str, *words: Any) -> None:
-        """Run a command as anybody would."""
+    def albatross(self, verb: str, *words: Any) -> int:
+        """Run a command as anybody would; return the most bytes that it held."""
         threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
         command = [sys.executable, "-m", "albatross", verb, *map(str, words)]
-        subprocess.run(command, check=True, env={**os.environ, **threads})
+        running = subprocess.Popen(command, env={**os.environ, **threads})
+        _, status, used = os.wait4(running.pid, 0)
+        if status:
+            raise SystemExit(f"This command failed: {' '.join(command)}")
+        return used.ru_maxrss * 1_024
 
 
 class Row(Protocol):
@@ -155,7 +159,7 @@ def spread(seeds: Mapping[str, Any], digits: int = 3) -> str:
     '.821 ± .015'
     """
     mean, deviation = (
-        f"{seeds[part]:.{digits}f}".replace("0.", ".", 1) for part in ("mean", "deviation")
+        f"{seeds[part]:.{digits}f}".removeprefix("0") for part in ("mean", "deviation")
     )
     return f"{mean} ± {deviation}" if len(seeds["by_seed"]) > 1 else mean
 

@@ -35,6 +35,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "masking_rate": (0.01, 0.9),
     "max_ngram": (1, 10),
     "short_fraction": (0, 1),
+    "text_share": (0.0001, 1),
     "samples": (0, 1_000),
     "learning_rate": (1e-9, 10),
     "warmup": (0, 1),

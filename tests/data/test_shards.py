@@ -1,5 +1,6 @@
 import errno
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,22 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(tmp_path):
 def test_a_shard_folder_shows_its_size(tmp_path):
     folder = build(tmp_path / "a", [["one"], ["two"]])
     assert repr(folder) == f"ShardFolder({str(tmp_path / 'a')!r}, shards=1, tokens=6)"
+
+
+def test_a_shard_of_some_documents_holds_them_whole_and_in_their_order(tmp_path):
+    draw = np.random.default_rng(0)
+    lengths = [[list(range(n)) for n in draw.integers(1, 9, size)] for size in (3, 1, 4, 2)]
+    flat = [sentence for document in lengths for sentence in document]
+    shard = Shard(
+        np.concatenate([np.array(each, dtype=np.uint16) for each in flat]),
+        np.concatenate([[0], np.cumsum([len(each) for each in flat])]),
+        np.concatenate([[0], np.cumsum([len(document) for document in lengths])]),
+    )
+
+    def documents(of):
+        cut = [of.tokens[a:b].tolist() for a, b in pairwise(of.sentences.tolist())]
+        return [cut[a:b] for a, b in pairwise(of.documents.tolist())]
+
+    assert documents(shard) == lengths
+    assert documents(shard.drawn(np.array([1, 0, 1, 0], dtype=bool))) == [lengths[0], lengths[2]]
+    assert documents(shard.drawn(np.ones(4, dtype=bool))) == lengths

@@ -17,6 +17,7 @@ from albatross.data.shards import ShardFolder
 from albatross.errors import ConfigError, FolderError, TrainingError
 from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
+from albatross.pipelines.pipeline import load
 from albatross.rehearsal.grammar import compose_documents
 from albatross.report import file_digest
 from albatross.settings.conversion import ConvertSettings
@@ -290,6 +291,36 @@ def test_lengths_depths_and_batches_follow_their_stages(short):
     assert max(line["length"] for line in log[:5]) <= 32 < min(line["length"] for line in log[5:])
     assert [line["depth"] for line in log] == [2] * 3 + [4] * 7
     assert log[0]["batch_tokens"] <= 128 < 400 < log[-1]["batch_tokens"] <= 512
+
+
+def test_a_share_of_the_text_is_the_same_for_every_seed_and_leaves_held_out_text_alone(short):
+    whole, *parts = (
+        module._Run(replace(short, text_share=share, seed=seed), World())
+        for share, seed in ((1.0, 0), (0.3, 0), (0.3, 1))
+    )
+    tokens = [run.shards.num_tokens for run in parts]
+    assert tokens[0] == tokens[1]
+    assert 0.1 < tokens[0] / whole.shards.num_tokens < 0.6
+    held_out = [sum(len(s.tokens) for s in run.shards.held_out) for run in (whole, *parts)]
+    assert len(set(held_out)) == 1
+
+
+def test_a_shape_replaces_values_of_the_variant(short):
+    shape = ("hidden_size=64", "num_attention_heads=4", "intermediate_size=96")
+    config = module._Run(replace(short, shape=shape), World()).config
+    assert (config.hidden_size, config.num_attention_heads, config.depth) == (64, 4, 4)
+    for wrong in ("hidden=64", "hidden_size", "vocab_size=9"):
+        with pytest.raises(ConfigError, match="--shape"):
+            replace(short, shape=(wrong,))
+    with pytest.raises(ConfigError, match="divisible"):
+        replace(short, shape=("hidden_size=65",))
+
+
+def test_what_nothing_trained_is_not_offered(short, tmp_path):
+    settings = replace(short, evaluations=0, steps=2)
+    for objective, tasks in (("sop", ["fill-mask", "coherence"]), ("none", ["fill-mask"])):
+        out = pretrain(replace(settings, objective=objective, out=tmp_path / objective))
+        assert list(load(out).tasks) == tasks
 
 
 def test_old_text_is_mixed_in_and_named_in_the_record(short, shards):

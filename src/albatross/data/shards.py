@@ -43,6 +43,18 @@ class Shard:
     sentences: IntArray
     documents: IntArray
 
+    def drawn(self, chosen: NDArray[np.bool_]) -> Shard:
+        """Return a shard of some of the documents, copied into memory.
+
+        Args:
+            chosen: (documents,)
+        """
+        starts, ends = self.documents[:-1], self.documents[1:]
+        of_sentence = np.repeat(chosen, ends - starts)
+        lengths = np.diff(self.sentences)
+        tokens = self.tokens[np.repeat(of_sentence, lengths)]
+        return Shard(tokens, _starts([lengths[of_sentence]]), _starts([(ends - starts)[chosen]]))
+
 
 @dataclass(frozen=True)
 class EncodedDocuments:

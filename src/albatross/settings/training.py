@@ -110,6 +110,8 @@ class PretrainSettings(TrainingSettings):
     """Most tokens predicted in a sample; none when not given (Google's code: 20)."""
     position_start: Literal["normal", "sinusoidal"] = "normal"
     """How the learned position table starts: at random, as published, or as sines and cosines."""
+    text_share: float = 1.0
+    """Share of the training documents to learn from, drawn at random: what less text would give."""
     short_fraction: float = 0.1
     """Share of samples cut at a random shorter length."""
     replay: Path | None = None
@@ -170,7 +172,7 @@ class FinetuneSettings(TrainingSettings):
     """The model folder to write."""
     task: str = "classification"
     """A kind: classification, multi-label, ordinal, regression, choice, spans, tagging, similarity,
-    generation. Or a benchmark: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, snli, squad1,
+    generation, fill-mask. Or a benchmark: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, snli, squad1,
     squad2, race, dream, swag, conll."""
     data: Path | None = None
     """Folder with the files of the benchmark, or of all benchmarks."""

@@ -20,6 +20,7 @@ from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.replaced_tokens import ReplacedTokenDetector
 from albatross.report import file_digest
+from albatross.rng import stream
 from albatross.settings.shape import parse_shape
 from albatross.settings.training import PretrainSettings
 from albatross.tokenizer.folder import open_tokenizer
@@ -77,6 +78,12 @@ class _Run:
         sources = [settings.shards, self.start, settings.replay]
         check_place(settings.out, [source for source in sources if source is not None])
         self.shards = ShardFolder(settings.shards, verify=world.is_first)
+        if settings.text_share < 1:
+            draw = stream(0, "text share")  # the same text for every seed
+            self.shards.train = [
+                shard.drawn(draw.random(len(shard.documents) - 1) < settings.text_share)
+                for shard in self.shards.train
+            ]
         self.tokenizer = self.shards.tokenizer()
         self.replay = self._replayed()
         self.config = self._config()

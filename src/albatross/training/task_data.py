@@ -24,6 +24,7 @@ from albatross.settings.training import FinetuneSettings
 from albatross.tasks.benchmarks import BENCHMARKS, Benchmark, find_files
 from albatross.tasks.choice import ChoiceTask
 from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.fill_mask import FillMaskTask
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.multi_label import MultiLabelTask
 from albatross.tasks.options import TaskOptions
@@ -45,6 +46,7 @@ _MAKERS: Mapping[str, Callable[..., Any]] = {
     "tagging": TaggingTask.from_records,
     "similarity": SimilarityTask.from_records,
     "generation": GenerationTask.from_records,
+    "fill-mask": FillMaskTask.from_records,
 }
 # Of a kind's records where no other layout is named.
 _FORMATS = {"choice": "choice", "spans": "span", "tagging": "words", "generation": "source"}
