@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn import functional
 
 from albatross.data.packing import Example, pack
+from albatross.modeling import attention as module
 from albatross.modeling.attention import AlbertAttention, attend, takes_any_length
 from albatross.modeling.model import AlbertModel
 from albatross.modeling.packed import PackedInputs, PackedLayout, WantedRows, like_lengths
@@ -259,3 +262,48 @@ def test_no_parts_where_they_save_little(lengths):
 
 def test_a_card_is_given_no_parts():
     assert like_lengths(of_lengths(SORTED).cu_seqlens, "cuda") == []
+
+
+# === Plain products ===
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_attention_by_products_equals_that_of_the_kernel(is_masked):
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn((3, 2, 7, 8), generator=generator).requires_grad_() for _ in range(3)
+    )
+    lengths = torch.tensor([7, 4, 1])[:, None]
+    mask = (torch.arange(7) < lengths)[:, None, None] if is_masked else None
+    gradients = []
+    for attended in (
+        module.attend_by_products(query, key, value, mask, 0.0),
+        functional.scaled_dot_product_attention(query, key, value, attn_mask=mask),
+    ):
+        found = torch.autograd.grad(attended.square().sum(), (query, key, value))
+        gradients.append((attended, *found))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_only_bfloat16_on_a_processor_attends_by_products(tiny, packed, monkeypatch):
+    model = AlbertModel(tiny)
+    calls, products = [], module.attend_by_products
+
+    def counted(*given: Any) -> Tensor:
+        calls.append(given)
+        return products(*given)
+
+    monkeypatch.setattr(module, "attend_by_products", counted)
+    model.encode(packed)
+    assert not calls
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model.encode(packed)
+    assert len(calls) == model.config.depth
+
+
+def test_products_leave_weights_out_as_the_kernel_does():
+    ones = torch.ones(64, 1, 16, 4)
+    attended = module.attend_by_products(ones, ones, ones, None, 0.5)
+    assert attended.std() > 0.1
+    assert attended.mean().item() == pytest.approx(1.0, abs=0.05)

@@ -173,7 +173,7 @@ def attend(
         _to_heads(value, of_key, num_heads),
     )
     if query.dtype == torch.bfloat16 and query.device.type == "cpu":
-        attended = _attend_by_products(*heads, of_key.key_mask, dropout)
+        attended = attend_by_products(*heads, of_key.key_mask, dropout)
     else:
         attended = functional.scaled_dot_product_attention(
             *heads, attn_mask=of_key.key_mask, dropout_p=dropout
@@ -181,7 +181,7 @@ def attend(
     return of_query.to_rows(attended.transpose(1, 2))
 
 
-def _attend_by_products(
+def attend_by_products(
     query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, dropout: float
 ) -> Tensor:
     """Attend as SDPA does, by plain products: all `(sequences, heads, length, head_size)`.

@@ -172,8 +172,8 @@ class FinetuneSettings(TrainingSettings):
     """The model folder to write."""
     task: str = "classification"
     """A kind: classification, multi-label, ordinal, regression, choice, spans, tagging, similarity,
-    generation, fill-mask. Or a benchmark: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, snli, squad1,
-    squad2, race, dream, swag, conll."""
+    generation, fill-mask. Or a benchmark: cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, snli,
+    squad1, squad2, race, dream, swag, conll."""
     data: Path | None = None
     """Folder with the files of the benchmark, or of all benchmarks."""
     train: Path | None = None
