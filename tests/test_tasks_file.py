@@ -48,7 +48,7 @@ def test_a_task_without_a_name_is_called_after_its_kind(tasks):
         ('data = "glue"', "data = 3", r"`data` must be a path or none\. .* table 1 of"),
         ('data = "glue"', 'data = "glue"\nseed = 1', r"has these keys: .* table 1 .*: seed"),
         ('name = "topic"', 'name = "sst2"', r"name of its own\. .*: sst2, sst2"),
-        ('name = "topic"', 'name = "my topic"', r"letters, digits and underscores.*'my topic'"),
+        ('name = "topic"', 'name = "my topic"', r"letters, digits, underscores.*'my topic'"),
         ("limit = 100", "limit = 0", r"`limit` must lie between 1 and .* table 2 of"),
         ("limit = 100", "limit = ", r"must be a TOML file"),
         ('[[task]]\nname = "topic"', "", r"two or more tables `\[\[task\]\]`"),

@@ -5,32 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import albatross
 from albatross.atomic import read_json
-from tables.baselines import baseline_score
-from tables.counted import neighbour_score, order_score, word_vector_score
-from tables.files import write_builtin_records, write_shards, write_tables
-from tables.table import Figures, Place, Table
 
 # Weights and graphs; the vocabulary is counted once.
 _COUNTED = ("*.safetensors", "*.onnx", "*.json")
+_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Builtin:
-    """A model for one task.
+    """A task of the models inside the package.
 
     Attributes:
         name: by which it is opened
-        options: of `albatross finetune`, beside `--train` and `--dev`
+        options: of `albatross finetune` where it is learned alone, beside `--train` and `--dev`
         train: the records it learns from
         test: those it is scored on; more files than one are scored each
-        baseline: a key of BASELINES, or "" where it has one of its own
+        baseline: a key of BASELINES, or "" for word vectors
         figure: the one that counts
         sets: what it learned from, with the licence of each
     """
@@ -44,39 +42,48 @@ class Builtin:
     sets: tuple[tuple[str, str], ...]
 
     def measure(self, place: Place) -> Figures:
-        """Fine-tune with three seeds, export the median one in 8 bits, and score that."""
+        """Learn it alone and with the others, export both in 8 bits, and score what they answer."""
         write_tables(place)
         write_builtin_records(place)
-        tuned = place.work / "builtins" / f"{self.name}-float"
-        folder = place.work / "builtins" / self.name
-        tuned.parent.mkdir(parents=True, exist_ok=True)
-        files = place.filled(f"{self.train} {' '.join(self.test)}")
-        words = ["--train", files[0], "--dev", files[1], *place.filled(self.options)]
-        words += ["--name", self.name, "--precision", "bfloat16"]
-        limited = [] if place.limit is None else ["--limit", place.limit, "--epochs", 1]
-        if not (tuned / "run.json").is_file():
-            place.albatross("finetune", "pretrained", tuned, *words, "--seeds", 3, *limited)
-        if not (folder / "run.json").is_file():
-            place.albatross("export", tuned, folder, "--dtype", "int8", "--dev", files[1])
-        run = read_json(tuned / "run.json")
-        reports = [albatross.evaluate(folder, file).to_dict() for file in files[1:]]
-        for report in reports:
-            del report["run"], report["mistakes"]
-        if self.baseline:
-            scores = (baseline_score(self.baseline, tuned, run, Path(f)) for f in files[1:])
-            plain = [found[self.figure] for found in scores]
-        else:
-            plain = [word_vector_score(write_shards(place), Path(file)) for file in files[1:]]
+        train, *tests = place.filled(f"{self.train} {' '.join(self.test)}")
+        words = ["--train", train, "--dev", tests[0], *place.filled(self.options)]
+        alone = _made(place, self.name, [*words, "--name", self.name])
+        together = _made(place, "together", ["--tasks", write_tasks_file(place, BUILTINS)])
+        run = read_json(alone.with_name(f"{self.name}-float") / "run.json")
         return {
-            "reports": reports,
-            "baselines": plain,
+            "alone": [_report(alone, file, self.name) for file in tests],
+            "together": [_report(together, file, self.name) for file in tests],
+            "baselines": [self._baseline(place, run, Path(file)) for file in tests],
             "seeds": run["seeds"]["by_seed"],
-            "bytes": bytes_of(folder),
+            "bytes": bytes_of(alone),
         }
 
     def cells(self, found: Mapping[str, Any]) -> list[str]:
-        """Return name, sets, figure with its interval, baseline, calibration and size."""
-        return _cells(self.name, [name for name, _ in self.sets], self.figure, found)
+        """Return name, sets, figure, the baseline, alone, together, calibration and size."""
+        reports = found["alone"]
+        values, others = (
+            [report["metrics"][self.figure] for report in found[key]]
+            for key in ("alone", "together")
+        )
+        error = reports[0]["calibration"] and reports[0]["calibration"]["error"]
+        return [
+            f"`{self.name}`",
+            ", ".join(name for name, _ in self.sets),
+            self.figure.replace("_", " "),
+            _listed(found["baselines"]),
+            _listed(values),
+            " / ".join(_interval(report, self.figure) for report in reports),
+            _listed(others),
+            f"{error:.3f}" if error is not None else "-",
+            f"{found['bytes'] / 1e3:,.0f}",
+        ]
+
+    def _baseline(self, place: Place, run: dict[str, Any], file: Path) -> float:
+        """Score what knows no language on the same records."""
+        if not self.baseline:
+            return word_vector_score(write_shards(place), file)
+        tuned = place.work / "builtins" / f"{self.name}-float"
+        return baseline_score(self.baseline, tuned, run, file)[self.figure]
 
 
 @dataclass(frozen=True)
@@ -86,29 +93,92 @@ class Pretrained:
     Attributes:
         name: by which it is opened
         test: what it is scored on
-        figure: the one that counts
     """
 
     name: str
     test: str
-    figure: str = "accuracy"
 
     def measure(self, place: Place) -> Figures:
         """Score the encoder inside the package, and what counts words."""
         write_builtin_records(place)
         (test,) = place.filled(self.test)
-        report = albatross.evaluate(self.name, test).to_dict()
-        del report["run"], report["mistakes"]
         score = neighbour_score if self.name == "fill-mask" else order_score
         plain = score(write_shards(place), Path(test))
-        return {"reports": [report], "baselines": [plain], "bytes": 0}
+        return {"report": _report(self.name, test, self.name), "baseline": plain}
 
     def cells(self, found: Mapping[str, Any]) -> list[str]:
         """Return the cells, likewise."""
-        return _cells(self.name, ["the pre-training text"], self.figure, found)
+        report = found["report"]
+        error = report["calibration"] and report["calibration"]["error"]
+        return [
+            f"`{self.name}`",
+            "the pre-training text",
+            "accuracy",
+            f"{found['baseline']:.3f}",
+            f"{report['metrics']['accuracy']:.3f}",
+            _interval(report, "accuracy"),
+            "-",
+            f"{error:.3f}" if error is not None else "-",
+            "-",
+        ]
 
 
-ROWS = (
+def write_tasks_file(place: Place, tasks: Sequence[Builtin]) -> Path:
+    """Write the file of tasks that are learned together."""
+    lines = []
+    for task in tasks:
+        train, dev = place.filled(f"{task.train} {task.test[0]}")
+        lines += ["[[task]]", f'name = "{task.name}"', f'train = "{train}"', f'dev = "{dev}"']
+        words = iter(task.options.split())
+        for word in words:
+            key = word.removeprefix("--").replace("-", "_")
+            if key == "calibrate":
+                lines.append("calibrate = true")
+            elif key != "epochs":  # those of the run
+                value = next(words)
+                lines.append(f"{key} = {value if value[0].isdigit() else json.dumps(value)}")
+            else:
+                next(words)
+    path = place.work / "together.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _made(place: Place, name: str, words: list[Any]) -> Path:
+    """Fine-tune from `pretrained`, keep the median of the seeds, and export it in 8 bits."""
+    tuned, folder = (place.work / "builtins" / each for each in (f"{name}-float", name))
+    tuned.parent.mkdir(parents=True, exist_ok=True)
+    words = [*words, "--precision", "bfloat16", "--seeds", _SEEDS]
+    words += [] if place.limit is None else ["--limit", place.limit, "--epochs", 1]
+    if not (tuned / "run.json").is_file():
+        place.albatross("finetune", "pretrained", tuned, *words)
+    if not (folder / "run.json").is_file():
+        place.albatross("export", tuned, folder, "--dtype", "int8")
+    return folder
+
+
+def _report(model: Path | str, file: str, task: str) -> dict[str, Any]:
+    """Return what `albatross evaluate` says, without texts of the file."""
+    report = albatross.evaluate(model, file, task=task).to_dict()
+    kept = ("metrics", "intervals", "calibration", "records")
+    return {key: report[key] for key in kept}
+
+
+def bytes_of(folder: Path) -> int:
+    """Return what a folder takes in the package beside the vocabulary."""
+    return sum(path.stat().st_size for pattern in _COUNTED for path in folder.glob(pattern))
+
+
+def _interval(report: Mapping[str, Any], figure: str) -> str:
+    bounds = report["intervals"][figure]
+    return f"{bounds['low']:.3f} to {bounds['high']:.3f}"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " / ".join(f"{value:.3f}" for value in values)
+
+
+BUILTINS = (
     Builtin(
         "sentiment",
         "--task sst2 --epochs 2 --calibrate --hold-out 0.05",
@@ -163,6 +233,9 @@ ROWS = (
         "spearman",
         (("SNLI, entailed pairs", "CC BY-SA 4.0"),),
     ),
+)
+ROWS = (
+    *BUILTINS,
     Pretrained("fill-mask", "{work}/records/gaps.tsv"),
     Pretrained("coherence", "{work}/records/orders.tsv"),
 )
@@ -177,28 +250,16 @@ without lists of names, the mean of word vectors counted from the pre-training t
 what stands between their two neighbours most often. The calibration error is the mean distance of
 confidence and accuracy.
 """,
-    ("model", "learned from", "figure", "value", "95 %", "baseline", "calibration", "kB"),
+    (
+        "model",
+        "learned from",
+        "figure",
+        "baseline",
+        "alone",
+        "95 %",
+        "together",
+        "calibration",
+        "kB",
+    ),
     ROWS,
 )
-
-
-def bytes_of(folder: Path) -> int:
-    """Return what a folder takes in the package beside the vocabulary."""
-    return sum(path.stat().st_size for pattern in _COUNTED for path in folder.glob(pattern))
-
-
-def _cells(name: str, sets: list[str], figure: str, found: Mapping[str, Any]) -> list[str]:
-    reports = found["reports"]
-    values = [report["metrics"][figure] for report in reports]
-    intervals = [report["intervals"][figure] for report in reports]
-    error = reports[0]["calibration"] and reports[0]["calibration"]["error"]
-    return [
-        f"`{name}`",
-        ", ".join(sets),
-        figure.replace("_", " "),
-        " / ".join(f"{value:.3f}" for value in values),
-        " / ".join(f"{each['low']:.3f} to {each['high']:.3f}" for each in intervals),
-        " / ".join(f"{value:.3f}" for value in found["baselines"]),
-        f"{error:.3f}" if error is not None else "-",
-        f"{found['bytes'] / 1e3:,.0f}" if found["bytes"] else "-",
-    ]

@@ -27,9 +27,10 @@ from albatross.settings.training import FinetuneSettings
 TASK_KEYS = (
     *("name", "task", "data", "train", "dev", "hold_out", "format", "columns", "limit"),
     *("labels", "positive", "metric", "max_length", "stride", "no_answer", "beam", "batch_size"),
+    *("calibrate", "otherwise"),
 )
 """The settings of fine-tuning that a task can have for itself; all others are those of the run."""
-_NAME = re.compile(r"\w+", re.ASCII)
+_NAME = re.compile(r"\w+(-\w+)*", re.ASCII)
 
 
 def read_tasks_file(path: Path) -> list[dict[str, Any]]:
@@ -99,7 +100,7 @@ def _read_table(path: Path, number: int, table: dict[str, Any]) -> dict[str, Any
     read["name"] = read.get("name") or kind.replace("-", "_")
     if not _NAME.fullmatch(read["name"]):
         raise ConfigError(
-            "A task's name is made of letters, digits and underscores, because its head is called"
-            f" so. Received in {place}: {read['name']!r}. Name it otherwise."
+            "A task's name is made of letters, digits, underscores and single hyphens, because its"
+            f" head is called so. Received in {place}: {read['name']!r}. Name it otherwise."
         )
     return read

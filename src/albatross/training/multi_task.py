@@ -101,7 +101,7 @@ def with_own_heads(tasks: Sequence[Task[Any]]) -> list[Task[Any]]:
     Raises:
         ConfigError: two of one name, or a task whose head cannot be named, such as generation.
     """
-    names = [task.name for task in tasks]
+    names = [_head_name(task.name) for task in tasks]
     if len(set(names)) < len(names):
         raise ConfigError(
             "Tasks that are trained together need names of their own. Received:"
@@ -117,8 +117,19 @@ def with_own_heads(tasks: Sequence[Task[Any]]) -> list[Task[Any]]:
                 f" {task.name!r} of kind {task.kind}. Train it alone."
             )
         change: Callable[..., Any] = replace
-        named.append(change(task, head=HEADS + task.name))
+        # The words of a gap are said by the one head that the encoder was trained with.
+        own = {} if task.kind == "fill-mask" else {"head": HEADS + _head_name(task.name)}
+        named.append(change(task, **own))
     return named
+
+
+def _head_name(task: str) -> str:
+    """Return the name of a task's head, which is that of a module.
+
+    >>> _head_name("question-type")
+    'question_type'
+    """
+    return task.replace("-", "_")
 
 
 def heads_of(tasks: Sequence[Task[Any]]) -> dict[str, Any]:
