@@ -13,6 +13,10 @@ from typing import Any
 
 import albatross
 from albatross.atomic import read_json
+from tables.baselines import baseline_score
+from tables.counted import neighbour_score, order_score, word_vector_score
+from tables.files import write_builtin_records, write_shards, write_tables
+from tables.table import Figures, Place, Table
 
 # Weights and graphs; the vocabulary is counted once.
 _COUNTED = ("*.safetensors", "*.onnx", "*.json")
