@@ -109,6 +109,6 @@ def test_a_task_reads_no_more_tokens_than_there_are_positions(tmp_path):
 
 def test_every_kind_is_in_the_table_under_its_name():
     assert {name: kind.kind for name, kind in TASK_KINDS.items()} == {n: n for n in TASK_KINDS}
-    assert len(TASK_KINDS) == 10
+    assert len(TASK_KINDS) == 11
     with pytest.raises(ConfigError, match="must be one of classification, "):
         kind_of("poetry")

@@ -30,6 +30,7 @@ _PROBES: Mapping[str, Sequence[Any]] = {
         for text in _TEXTS
     ),
     "spans": tuple(("Who flew over the harbour?", text) for text in _TEXTS),
+    "coherence": (("A lovely film.", "It was not."), _LONG, "It ended. They left."),
     "fill-mask": ("[MASK]", "A [MASK] film, [MASK]!", f"{_LONG} [MASK] {_LONG}"),
     "tagging": (*_TEXTS, ("Ada", "Lovelace", "", "(1815)"), _WORDS),
 }

@@ -61,7 +61,7 @@ def check_page(tokenizer: AnyTokenizer, tasks: Sequence[Task[Any]]) -> None:
     lacking = [
         f"{task.name} ({task.kind})"
         for task in tasks
-        if not isinstance(task, _KINDS) or (isinstance(task, SpansTask) and task.beam)
+        if type(task) not in _KINDS or (isinstance(task, SpansTask) and task.beam)
     ]
     if lacking or not tasks:
         kinds = ", ".join(kind.kind for kind in _KINDS)

@@ -13,6 +13,7 @@ from albatross.checkpoints.safetensors_file import read_header
 from albatross.errors import ConfigError, FolderError
 from albatross.tasks.choice import ChoiceTask
 from albatross.tasks.classification import ClassificationTask
+from albatross.tasks.coherence import CoherenceTask
 from albatross.tasks.fill_mask import FillMaskTask
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.inputs import Inputs
@@ -55,6 +56,7 @@ _KINDS: tuple[Any, ...] = (
     SimilarityTask,
     GenerationTask,
     FillMaskTask,
+    CoherenceTask,
 )
 TASK_KINDS: Mapping[str, TaskKind] = {kind.kind: kind for kind in _KINDS}
 """The class of each kind of task."""
@@ -62,9 +64,6 @@ TASK_KINDS: Mapping[str, TaskKind] = {kind.kind: kind for kind in _KINDS}
 # positions for, so texts are cut into windows only beyond the published models' length.
 _LONGEST = 512
 _HEAD = "classifier"
-ORDERS = ("in order", "out of order")
-"""What the sentence-order head says of two texts, by the number of its class."""
-ORDER_HEAD = "sop_classifier.classifier"
 
 
 def kind_of(kind: str) -> TaskKind:
@@ -186,8 +185,7 @@ def _word_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
 
 def _pretrained_tasks(inputs: Inputs, extra: Mapping[str, Any]) -> list[Task[Any]]:
     """Return the tasks of a pre-trained folder: what it was trained for."""
-    order = ClassificationTask("coherence", ORDERS, ORDERS, inputs, head=ORDER_HEAD)
-    return [*_word_tasks(inputs, extra), order]
+    return [*_word_tasks(inputs, extra), CoherenceTask.of(inputs)]
 
 
 _ARCHITECTURES: Mapping[str, Callable[[Inputs, Mapping[str, Any]], list[Task[Any]]]] = {
