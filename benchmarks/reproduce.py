@@ -19,11 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tables import builtins, tasks
+from tables import builtins, little_text, tasks
 from tables.table import Place, Row, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
-TABLES = (tasks.TABLE, builtins.TABLE)
+TABLES = (tasks.TABLE, builtins.TABLE, little_text.TABLE)
 
 
 def main() -> None:

@@ -81,6 +81,8 @@ class Trial:
         words += [*place.filled(self.options), "--seed", seed]
         if place.threads is not None:
             words += ["--threads", place.threads]
+        if place.limit is not None:
+            words += ["--tokens", 1_000 * place.limit]
         memory = 0
         if not (out / "run.json").is_file():
             memory = place.albatross("pretrain", *words)
