@@ -19,11 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tables import builtins, little_text, tasks
+from tables import against_bert, builtins, little_text, recipe, tasks
 from tables.table import Place, Row, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
-TABLES = (tasks.TABLE, builtins.TABLE, little_text.TABLE)
+TABLES = (
+    *(tasks.TABLE, builtins.TABLE, recipe.TABLE),
+    *(against_bert.RIVALS_TABLE, against_bert.ABLATIONS_TABLE, little_text.TABLE),
+)
 
 
 def main() -> None:

@@ -71,7 +71,8 @@ class Trial:
 
     def folder(self, place: Place, seed: int = 0) -> Path:
         """Return where the run of a seed is."""
-        return place.work / "pretraining" / f"{self.name.replace(' ', '-')}-{seed}"
+        name = "".join(c if c.isalnum() else "-" for c in self.name.lower())
+        return place.work / "pretraining" / f"{name}-{seed}"
 
     def _run(self, place: Place, seed: int) -> Figures:
         """Train with one seed, and return its figures."""

@@ -1,0 +1,114 @@
+"""ALBERT against BERT from this code, and the paper's ablations in small (Lan et al., 2020, 4)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from albatross.training.run_log import read_log
+from tables.files import write_shards
+from tables.pretraining import Trial, columns
+from tables.table import Figures, Place, Table
+
+_PROBED = ("SST-2", "MNLI, 9,000 rows", "QQP, 9,000 rows", "SQuAD 1.1, small", "RACE, small")
+_SHOWS = ("size", "bytes", "memory", "speed", "tokens", "loss", "order", *_PROBED)
+_SMALL = ("size", "tokens", "loss", "accuracy", "order")
+_RECIPE = "--optimizer muon --learning-rate 2e-3"
+_ALBERT = f"--variant albatross-mini {_RECIPE}"
+_BERT = (
+    f"{_ALBERT} --objective nsp --shape num_hidden_layers=4 num_hidden_groups=4 embedding_size=256"
+    " embedding_projection=false cross_layer_sharing=none"
+)
+_TINY = f"--variant albatross-tiny {_RECIPE} --tokens 11500000"
+_SEEDS = 2
+
+RIVALS = (
+    Trial(
+        "ALBERT",
+        f"{_ALBERT} --tokens 9300000 --shape num_hidden_layers=4",
+        _SEEDS,
+        _PROBED,
+        _SHOWS,
+    ),
+    Trial("BERT, equal tokens", f"{_BERT} --tokens 9300000", _SEEDS, _PROBED, _SHOWS),
+    Trial("BERT, equal time", f"{_BERT} --tokens 8300000", _SEEDS, _PROBED, _SHOWS),
+)
+
+
+def _ablation(name: str, *shape: str, objective: str = "sop") -> Trial:
+    """Return a small run that differs from the first in one thing."""
+    words = [_TINY, *(["--shape", *shape] if shape else []), "--objective", objective]
+    return Trial(name, " ".join(words), _SEEDS, (), _SMALL)
+
+
+@dataclass(frozen=True)
+class OtherDepth:
+    """The first ablation's model, which has learned with four depths, applied with another number.
+
+    Attributes:
+        depths: how often its layer is applied
+    """
+
+    depths: int
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"applied {self.depths} times"
+
+    def measure(self, place: Place) -> Figures:
+        """Change the depth and measure on held-out text, which a run of one step at no rate does."""
+        learned = ABLATIONS[0].folder(place)
+        out = place.work / "pretraining" / f"depth-{self.depths}"
+        deep = out.with_name(f"{out.name}-start")
+        for folder in (out, deep):
+            shutil.rmtree(folder, ignore_errors=True)
+        place.albatross("convert", learned, deep, "--layers", self.depths)
+        options = ["--max-length", 64, "--evaluations", 0, "--steps", 1, "--learning-rate", 1e-9]
+        place.albatross("pretrain", write_shards(place), out, "--from", deep, *options)
+        found = [line["evaluation"] for line in read_log(out / "log.jsonl") if "evaluation" in line]
+        return {"runs": [{**found[-1], "parameters": 0, "tokens": 0, "probes": {}}]}
+
+    def cells(self, found: Mapping[str, Any]) -> list[str]:
+        """Return the cells of a trial, without a size and tokens of its own."""
+        figures = found["runs"][0]
+        names = ("masked_lm_loss", "masked_lm_accuracy", "sentence_order_accuracy")
+        shown = [f"{figures[name]:.3f}".removeprefix("0") for name in names]
+        return [self.name, "", "", *shown, f"`convert --layers {self.depths}`"]
+
+
+ABLATIONS: tuple[Trial, ...] = (
+    _ablation("all shared, E 128, sentence order"),
+    _ablation("attention shared", "cross_layer_sharing=attention"),
+    _ablation("feed-forward shared", "cross_layer_sharing=ffn"),
+    _ablation("nothing shared", "cross_layer_sharing=none", "num_hidden_groups=4"),
+    _ablation("E 64", "embedding_size=64"),
+    _ablation("E 32", "embedding_size=32"),
+    _ablation("next sentence", objective="nsp"),
+    _ablation("masked words alone", objective="none"),
+)
+RIVALS_TABLE = Table(
+    "bert",
+    "ALBERT against BERT",
+    """
+The same code, text, steps and optimizer: an ALBERT of width 256 and 4 layers, and the BERT of that
+width (layers of their own, E = H, next-sentence pairs), after equal tokens and after equal time.
+Means and deviations over two seeds; of probes, over two fine-tunings of each. Speed and memory are
+those of one thread in training.
+""",
+    columns(_SHOWS),
+    RIVALS,
+)
+ABLATIONS_TABLE = Table(
+    "ablations",
+    "The paper's ablations, in small",
+    """
+Width 128, 4 layers, equal tokens, two seeds; each differs from the first row in what its name says.
+Here E = H is the first row itself. Below, the first model applied more and fewer times than it has
+learned with.
+""",
+    columns(_SMALL),
+    (*ABLATIONS, *(OtherDepth(depths) for depths in (2, 3, 5, 6, 8))),
+)
