@@ -59,7 +59,7 @@ class OtherDepth:
         return f"applied {self.depths} times"
 
     def measure(self, place: Place) -> Figures:
-        """Change the depth and measure on held-out text, which a run of one step at no rate does."""
+        """Change the depth and measure held-out text, which a run of one step at no rate does."""
         learned = ABLATIONS[0].folder(place)
         out = place.work / "pretraining" / f"depth-{self.depths}"
         deep = out.with_name(f"{out.name}-start")
