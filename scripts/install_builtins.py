@@ -52,10 +52,11 @@ def main() -> None:
     for row in BUILTINS:
         shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
         figures = found.get(row.name)
-        if figures is None or not _beats(figures["alone"], figures["baselines"], row.figure):
-            if figures is None or not _beats(figures["together"], figures["baselines"], row.figure):
-                print(f"{row.name:<16} not shipped: no better than its baseline, or not measured")
-                continue
+        if figures is None or not any(
+            _beats(figures[key], figures["baselines"], row.figure) for key in ("alone", "together")
+        ):
+            print(f"{row.name:<16} not shipped: no better than its baseline, or not measured")
+            continue
         alone, together = (_main(figures[key], row.figure) for key in ("alone", "together"))
         if together >= alone - _NOTHING:
             shared.append(row)
