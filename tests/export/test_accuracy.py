@@ -8,7 +8,7 @@ import pytest
 from albatross.checkpoints.model_folder import read_stored_weights
 from albatross.config import AlbertConfig, variant
 from albatross.engine.open import open_model
-from albatross.errors import AlbatrossWarning, ConfigError, DataError, FolderError
+from albatross.errors import AlbatrossWarning, ConfigError, DataError, FolderError, LabelError
 from albatross.export import accuracy as module
 from albatross.export import folder as folder_module
 from albatross.export.accuracy import Accuracy, check_probes, difference, probes
@@ -119,7 +119,12 @@ def test_without_records_outputs_that_move_far_are_warned_of(finetuned, tmp_path
     assert run_of(out)["export"] == {"dtype": "int8"}
 
 
-def test_a_pretrained_model_is_compared_by_its_words(pretrained, tmp_path, monkeypatch):
+def test_a_pretrained_model_is_compared_by_its_words(
+    pretrained, copy_of, change_json, tmp_path, monkeypatch
+):
+    # Its few steps have taught it nothing of order: all texts are alike to that head.
+    pretrained = copy_of(pretrained)
+    change_json(pretrained / "config.json", architectures=["AlbertForMaskedLM"])
     asked = []
     monkeypatch.setattr(folder_module, "check_probes", lambda *a: asked.append(check_probes(*a)))
     out = export(ExportSettings(pretrained, tmp_path / "out", "int8"))
@@ -128,10 +133,14 @@ def test_a_pretrained_model_is_compared_by_its_words(pretrained, tmp_path, monke
     assert np.abs(table.astype(int)).max() == 63
 
 
-def test_a_pretrained_model_has_no_records(pretrained, tmp_path, dev):
-    with pytest.raises(ConfigError, match="`--dev` holds records of a task"):
-        export(ExportSettings(pretrained, tmp_path / "out", "int8", dev=dev))
-    assert not (tmp_path / "out").exists()
+def test_a_pretrained_model_is_measured_on_gaps(pretrained, tmp_path, dev):
+    gaps = tmp_path / "gaps.tsv"
+    gaps.write_text("text\tlabel\nthe gull [MASK] over the sea\tthe\n[MASK] sea\tthe\n")
+    out = export(ExportSettings(pretrained, tmp_path / "out", "int8", dev=gaps))
+    assert run_of(out)["export"]["dev"]["metric"] == "accuracy"
+    with pytest.raises(LabelError, match="must have one gap"):
+        export(ExportSettings(pretrained, tmp_path / "none", "int8", dev=dev))
+    assert not (tmp_path / "none").exists()
 
 
 def test_outputs_that_stay_are_not_warned_of(finetuned, tmp_path, exported):

@@ -1,5 +1,7 @@
 """The graph of every head beside torch's own: names, shapes, values, and what it asks for."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -174,8 +176,9 @@ def test_words_are_those_of_transformers(masked):
 
 def test_a_pretrained_folder_has_words_and_no_heads(masked):
     engine = OnnxEngine(masked[1], TINY)
-    assert (engine.output_names, engine.exit_names) == ((), ())
-    assert run(engine, pack(pairs(4))) == {}
+    assert (engine.output_names, engine.exit_names) == (("predictions",), ())
+    batch = pack([replace(example, asked=2) for example in pairs(4, 9)])
+    assert run(engine, batch)["predictions"].shape == (2, TINY.vocab_size)
 
 
 def test_a_fine_tuned_folder_has_no_words(engines):

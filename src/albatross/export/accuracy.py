@@ -154,7 +154,11 @@ def probes(config: AlbertConfig) -> list[Example]:
     draw = stream(0, "probes")
     lengths = draw.integers(4, min(_LONGEST_PROBE, config.max_position_embeddings) + 1, _PROBES)
     return [
-        Example(draw.integers(0, config.vocab_size, length), np.zeros(length, dtype=np.int64))
+        Example(
+            draw.integers(0, config.vocab_size, length),
+            np.zeros(length, dtype=np.int64),
+            asked=int(length) // 2,
+        )
         for length in lengths
     ]
 
