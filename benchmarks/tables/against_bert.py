@@ -33,7 +33,7 @@ RIVALS = (
         _SHOWS,
     ),
     Trial("BERT, equal tokens", f"{_BERT} --tokens 9300000", _SEEDS, _PROBED, _SHOWS),
-    Trial("BERT, equal time", f"{_BERT} --tokens 8300000", _SEEDS, _PROBED, _SHOWS),
+    Trial("BERT, equal time", f"{_BERT} --tokens 8700000", _SEEDS, _PROBED, _SHOWS),
 )
 
 
