@@ -64,8 +64,8 @@ def find_model(model: str | Path, revision: str | None = None) -> Path:
     name, at, after = text.partition("@")
     if _is_folder(Path(model)):
         found = Path(model)
-    elif text in builtin_folders():
-        found = builtin_folders()[text]
+    elif (inside := builtin_folders().get(text)) is not None:
+        found = inside
     elif name in _PUBLISHED:
         return download(_PUBLISHED[name], revision or after or None)
     elif _HUB_NAME.fullmatch(name) and not Path(name).parent.exists():

@@ -27,7 +27,7 @@ class LossOptions:
     class_weights: Tensor | None = None
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
+def summed_cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
     """Return the cross entropy summed over labels, weighed by their classes."""
     weights = options.class_weights
     return functional.cross_entropy(
@@ -64,7 +64,7 @@ def _squared(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
 
 
 SEQUENCE_LOSSES: dict[str, Callable[[Tensor, Tensor, LossOptions], Tensor]] = {
-    "cross_entropy": cross_entropy,
+    "cross_entropy": summed_cross_entropy,
     "binary": _binary,
     "ordinal": _ordinal,
     "squared": _squared,

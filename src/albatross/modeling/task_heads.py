@@ -23,8 +23,8 @@ from albatross.modeling.losses import (
     SEQUENCE_LOSSES,
     Labels,
     LossOptions,
-    cross_entropy,
     known_labels,
+    summed_cross_entropy,
     weight_of,
 )
 from albatross.modeling.packed import PackedLayout
@@ -168,7 +168,7 @@ class TokenHead(ClassHead):
     def loss(self, reading: Reading, name: str, labels: Labels, options: LossOptions) -> Tensor:
         """Return the summed cross entropy of the labelled tokens, the only ones computed."""
         asked = (labels[name] != IGNORED_LABEL).nonzero().squeeze(1)
-        return cross_entropy(self(reading.rows[asked]).float(), labels[name][asked], options)
+        return summed_cross_entropy(self(reading.rows[asked]).float(), labels[name][asked], options)
 
     def count(self, name: str, batch: PackedBatch, options: LossOptions) -> float:
         """Count labelled tokens, or what their classes weigh."""
@@ -314,7 +314,7 @@ class WordsHead(MaskedLMHead):
 
     def loss(self, reading: Reading, name: str, labels: Labels, options: LossOptions) -> Tensor:
         """Return the summed cross entropy of the right pieces."""
-        return cross_entropy(self.outputs(reading)[""].float(), labels[name], options)
+        return summed_cross_entropy(self.outputs(reading)[""].float(), labels[name], options)
 
     def count(self, name: str, batch: PackedBatch, options: LossOptions) -> float:
         """Count sequences with a right piece."""
