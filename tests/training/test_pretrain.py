@@ -161,6 +161,19 @@ def test_a_stopped_run_goes_on_with_its_own_settings_alone(short, interrupt):
     pretrain(replace(short, save_minutes=1.0))
 
 
+def test_a_run_that_was_stopped_before_a_setting_came_goes_on(short, interrupt):
+    interrupt(2)
+    with pytest.raises(TrainingError):
+        pretrain(short)
+    run = read(short.out / "run.json")
+    del run["settings"]["text_share"]
+    (short.out / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"text_share=1.0 before and 0.5 now"):
+        pretrain(replace(short, text_share=0.5))
+    pretrain(short)
+    assert not (short.out / "training_state").exists()
+
+
 def test_a_stopped_run_goes_on_with_its_own_data_alone(short, interrupt, copy_of, change_json):
     interrupt(2)
     with pytest.raises(TrainingError):

@@ -7,7 +7,7 @@ the user typed.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -46,6 +46,11 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Return the values as JSON holds them: paths as text, tuples as lists."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the values of what need not be given, as JSON holds them."""
+        return {f.name: _plain(f.default) for f in fields(cls) if f.default is not MISSING}
 
 
 def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:

@@ -194,12 +194,16 @@ class Workspace:
         (folder / CARD).write_text(model_card(run, config.to_dict()), encoding="utf-8")
 
     def _check_same_run(self) -> None:
-        """Refuse to go on with a run of another verb, other settings or other data."""
-        out = self.settings.out
-        before, now = read_json(out / RUN), self.settings.to_dict()
-        parts = [("verb", before.get("verb"), self.verb)]
-        parts += [(k, _item(before, "settings", k), v) for k, v in now.items() if k not in _FREE]
-        parts += [(f"the data's {k}", _item(before, "data", k), v) for k, v in self.data.items()]
+        """Refuse to go on with a run of another verb, other settings or other data.
+
+        A setting that the run does not know came later, and its default does as the run did.
+        """
+        out, run, now = self.settings.out, read_json(self.settings.out / RUN), self.settings
+        before = now.defaults() | _part(run, "settings")
+        data = _part(run, "data")
+        parts = [("verb", run.get("verb"), self.verb)]
+        parts += [(k, before.get(k), v) for k, v in now.to_dict().items() if k not in _FREE]
+        parts += [(f"the data's {k}", data.get(k), v) for k, v in self.data.items()]
         differing = [
             f"{name}={old!r} before and {new!r} now" for name, old, new in parts if old != new
         ]
@@ -281,7 +285,7 @@ def _both(
     return watch
 
 
-def _item(run: Mapping[str, Any], part: str, key: str) -> Any:
-    """Return one entry of a part of `run.json`, or None."""
+def _part(run: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Return a part of `run.json`, empty where there is none."""
     entries = run.get(part)
-    return entries.get(key) if isinstance(entries, dict) else None
+    return entries if isinstance(entries, dict) else {}
