@@ -47,7 +47,7 @@ def main() -> None:
     if not arguments.render:
         measure(place, arguments.only, arguments.streams, arguments.minutes)
     page = PAGE if arguments.limit is None else place.work / PAGE.name
-    page.write_text(_page(place.work), encoding="utf-8")
+    page.write_text(_page(place.work, page.parent), encoding="utf-8")
     print(f"Wrote {page}.")
 
 
@@ -74,7 +74,7 @@ def measure(place: Place, only: list[str], streams: int, minutes: float) -> None
             done.result()
 
 
-def _page(work: Path) -> str:
+def _page(work: Path, folder: Path) -> str:
     return "\n".join(
         [
             "# Results",
@@ -83,7 +83,7 @@ def _page(work: Path) -> str:
             " line below each table say",
             "on what and when a row was run. A row below its baseline is shown as one.",
             "",
-            *(line for table in TABLES for line in table.section(work)),
+            *(line for table in TABLES for line in table.section(work, folder)),
         ]
     )
 

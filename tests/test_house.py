@@ -378,3 +378,12 @@ def test_recipes_parse_by_the_command_in_their_first_line(path, monkeypatch):
     assert program == "albatross"
     assert read_recipe(path, settings_of(verb))
     assert f"recipes/{path.name}" == str(parse(verb, words).recipe)
+
+
+@pytest.mark.parametrize("size", ["base", "large", "xlarge", "xxlarge"])
+def test_the_papers_recipes_have_nothing_of_our_own(size, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    settings = parse("pretrain", ["shards", "out", "--recipe", f"recipes/albert-{size}.toml"])
+    assert (settings.masking_rate, settings.max_ngram, settings.max_length) == (0.15, 3, 512)
+    assert (settings.position_start, settings.length_stages) == ("normal", ())
+    assert settings.optimizer == "lamb-google"

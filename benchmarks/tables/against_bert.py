@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from albatross.atomic import read_json
 from albatross.training.run_log import read_log
 from tables.files import write_shards
+from tables.picture import draw
 from tables.pretraining import Trial, columns
 from tables.table import Figures, Place, Table
 
@@ -60,7 +63,7 @@ class OtherDepth:
 
     def measure(self, place: Place) -> Figures:
         """Change the depth and measure held-out text, which a run of one step at no rate does."""
-        learned = ABLATIONS[0].folder(place)
+        learned = ABLATIONS[0].folder(place.work)
         out = place.work / "pretraining" / f"depth-{self.depths}"
         deep = out.with_name(f"{out.name}-start")
         for folder in (out, deep):
@@ -89,6 +92,25 @@ ABLATIONS: tuple[Trial, ...] = (
     _ablation("next sentence", objective="nsp"),
     _ablation("masked words alone", objective="none"),
 )
+
+
+def _picture(work: Path, folder: Path) -> Path | None:
+    """Draw the first two rows, if they are there."""
+    kept = {row: RIVALS_TABLE.kept(row, work) for row in RIVALS[:2]}
+    if not all(path.is_file() for path in kept.values()):
+        return None
+    path = folder / "albert-against-bert.svg"
+    found = {
+        row.name.partition(",")[0]: read_json(path)["figures"]["runs"] for row, path in kept.items()
+    }
+    logs = {
+        row.name.partition(",")[0]: [row.folder(work, seed) for seed in range(row.seeds)]
+        for row in kept
+    }
+    draw(path, found, logs)
+    return path
+
+
 RIVALS_TABLE = Table(
     "bert",
     "ALBERT against BERT",
@@ -100,6 +122,7 @@ those of one thread in training.
 """,
     columns(_SHOWS),
     RIVALS,
+    _picture,
 )
 ABLATIONS_TABLE = Table(
     "ablations",

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from dataclasses import dataclass
 
-from tables.files import write_shards
+from tables.files import read_table, write_sentences, write_shards
 from tables.pretraining import Trial, columns
 from tables.table import Figures, Place, Table
 
 _PROBED = ("SST-2, 2,000 rows", "SST-2")
 _SHOWS = ("tokens", "loss", "accuracy", *_PROBED)
 _LENGTH = "--variant albatross-tiny --tokens 12000000"
-_MORE = (
-    "--from {work}/pretraining/text-100-0 --tokens 2000000 --learning-rate 5e-4"
-    " --position-start normal"
-)
+_MORE = "--from {work}/pretraining/text-100-0 --tokens 2000000 --learning-rate 5e-4"
 
 
 @dataclass(frozen=True)
@@ -25,12 +20,11 @@ class Continued(Trial):
 
     def measure(self, place: Place) -> Figures:
         """Cut the task's training part, without its labels, into shards; train and probe."""
+        write_sentences(place)
         text, shards = place.work / "sst2.txt", place.work / "sst2-shards"
         if not (shards / "shards.json").is_file():
-            path = place.data / "glue" / "SST-2" / "train.tsv.gz"
-            with gzip.open(path, "rt", encoding="utf-8") as file:
-                rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-                sentences = dict.fromkeys(row["sentence"].strip() for row in rows)
+            rows = read_table(place.work / "sst2" / "train.tsv")
+            sentences = dict.fromkeys(row["text"] for row in rows)
             text.write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
             tokenizer = ["--tokenizer", write_shards(place), "--held-out", 0.01]
             place.albatross("build-shards", text, shards, *tokenizer)
@@ -49,7 +43,7 @@ ROWS = (
         2,
         _PROBED,
         _SHOWS,
-        "{work}/sst2-shards",
+        shards="{work}/sst2-shards",
     ),
 )
 TABLE = Table(

@@ -11,17 +11,18 @@ from typing import Any
 
 from albatross.atomic import read_json
 from albatross.checkpoints.safetensors_file import read_header
-from tables.files import write_shards, write_tables
+from tables.files import write_sentences, write_shards, write_tables
 from tables.table import Figures, Place, spread
 
 COMMON = (
     "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --masking-rate 0.2"
-    " --position-start sinusoidal --evaluations 4"
+    " --position-start sinusoidal --optimizer adamw --learning-rate 1e-3 --evaluations 4"
 )
 """What all runs have unless they say otherwise."""
 PROBES = {
-    "SST-2, 2,000 rows": "--task sst2 --data {data}/glue --limit 2000 --epochs 4 --dropout 0.1",
-    "SST-2": "--task sst2 --data {data}/glue --epochs 2",
+    "SST-2, 2,000 rows": "--task sst2 --train {work}/sst2/train.tsv --dev {work}/sst2/dev.tsv"
+    " --limit 2000 --epochs 4 --dropout 0.1",
+    "SST-2": "--task sst2 --train {work}/sst2/train.tsv --dev {work}/sst2/dev.tsv --epochs 2",
     "TREC": "--train {work}/trec/train.tsv --dev {work}/trec/test.tsv",
     "MNLI, 9,000 rows": "--task mnli --data {data}/glue",
     "QQP, 9,000 rows": "--task qqp --data {data}/glue --metric accuracy",
@@ -49,7 +50,8 @@ class Trial:
         probes: keys of PROBES
         shows: the cells beside name and command: size, bytes, memory, speed, tokens, keys of
             _FIGURES and of PROBES
-        shards: the folder that it reads
+        pieces: of the vocabulary
+        shards: the folder that it reads; that of the pre-training text when not given
     """
 
     name: str
@@ -57,28 +59,30 @@ class Trial:
     seeds: int = 1
     probes: tuple[str, ...] = ()
     shows: tuple[str, ...] = ("size", "tokens", "loss", "accuracy", "order")
-    shards: str = "{work}/shards"
+    pieces: int = 8_192
+    shards: str = ""
 
     def measure(self, place: Place) -> Figures:
         """Train and probe with every seed."""
-        write_shards(place)
-        return {"runs": [self._run(place, seed) for seed in range(self.seeds)]}
+        shards = write_shards(place, self.pieces)
+        (read,) = place.filled(self.shards) or [shards]
+        return {"runs": [self._run(place, Path(read), seed) for seed in range(self.seeds)]}
 
     def cells(self, found: Mapping[str, Any]) -> list[str]:
         """Return name, what is shown, and the command's options."""
         shown = [_shown(key, found["runs"]) for key in self.shows]
         return [self.name, *shown, f"`{self.options.replace('{work}', 'WORK')}`"]
 
-    def folder(self, place: Place, seed: int = 0) -> Path:
+    def folder(self, work: Path, seed: int = 0) -> Path:
         """Return where the run of a seed is."""
         name = "".join(c if c.isalnum() else "-" for c in self.name.lower())
-        return place.work / "pretraining" / f"{name}-{seed}"
+        return work / "pretraining" / f"{name}-{seed}"
 
-    def _run(self, place: Place, seed: int) -> Figures:
+    def _run(self, place: Place, shards: Path, seed: int) -> Figures:
         """Train with one seed, and return its figures."""
-        out = self.folder(place, seed)
+        out = self.folder(place.work, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
-        words = [*place.filled(self.shards), out, *COMMON.split()]
+        words = [shards, out, *COMMON.split()]
         words += [*place.filled(self.options), "--seed", seed]
         if place.threads is not None:
             words += ["--threads", place.threads]
@@ -102,6 +106,7 @@ class Trial:
     def _probe(self, place: Place, folder: Path, name: str) -> Figures:
         """Fine-tune on one probe, and return its figures over seeds."""
         write_tables(place)
+        write_sentences(place)
         key = "".join(c if c.isalnum() else "-" for c in name.lower())
         out = place.work / "probes" / f"{folder.name}-{key}"
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,7 @@ class Table:
         text: what stands above it
         columns: what the cells of a row are
         rows: in their order
+        picture: draws it into the page's folder, once its rows are there, and returns its file
     """
 
     key: str
@@ -84,6 +85,7 @@ class Table:
     text: str
     columns: tuple[str, ...]
     rows: Sequence[Row]
+    picture: Callable[[Path, Path], Path | None] = lambda work, folder: None
 
     def kept(self, row: Row, work: Path) -> Path:
         """Return where a row's figures are, once they are there."""
@@ -106,8 +108,13 @@ class Table:
         write_json(path, figures)
         return _line(row.cells(found))
 
-    def section(self, work: Path) -> list[str]:
-        """Return the lines of the page: heading, text, the rows that are there, and their runs."""
+    def section(self, work: Path, folder: Path) -> list[str]:
+        """Return the lines of the page: heading, text, the rows that are there, and their runs.
+
+        Args:
+            work: where the rows are kept.
+            folder: where the page is, and its pictures.
+        """
         kept = [(row, self.kept(row, work)) for row in self.rows]
         found = [(row, read_json(path)) for row, path in kept if path.is_file()]
         if not found:
@@ -118,6 +125,8 @@ class Table:
         for row, each in found:
             run = 1 + runs.index((each["hardware"], each["day"]))
             lines.append(_line([*row.cells(each["figures"]), str(run)]))
+        drawn = self.picture(work, folder)
+        lines += [] if drawn is None else ["", f"![{self.title}]({drawn.name})"]
         missing = len(self.rows) - len(found)
         said = [f"{number}: {machine}, {day}" for number, (machine, day) in enumerate(runs, 1)]
         return [

@@ -137,10 +137,6 @@ def _pretrain(out: Path) -> str:
         steps=1_000,
         batch_tokens=1_024,
         max_length=64,
-        learning_rate=1e-3,
-        masking_rate=0.2,
-        max_ngram=1,
-        position_start="sinusoidal",
     )
     pretrain(settings)
     log = [line for line in read_log(folder / LOG) if "loss" in line]

@@ -100,6 +100,8 @@ def fitted(value: Any, kind: Any) -> Any:
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     if type(value) in kinds:
         return value
+    if (listed := next((one for one in kinds if get_origin(one) is tuple), None)) is not None:
+        return fitted(value, listed)
     if Path in kinds and isinstance(value, str | os.PathLike):
         return Path(value)
     number = None if isinstance(value, bool) else value

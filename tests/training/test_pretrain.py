@@ -460,9 +460,9 @@ def test_a_model_is_not_written_over_the_one_it_goes_on_from(short, pretrained):
         pretrain(replace(short, from_model=pretrained, out=pretrained))
 
 
-def test_new_positions_and_an_old_model_do_not_go_together(short, pretrained):
-    with pytest.raises(ConfigError, match="--position-start"):
-        replace(short, from_model=pretrained, position_start="sinusoidal")
+def test_a_new_shape_and_an_old_model_do_not_go_together(short, pretrained):
+    with pytest.raises(ConfigError, match="--shape hidden_size=64 with --from-model"):
+        replace(short, from_model=pretrained, shape=("hidden_size=64",))
 
 
 def test_a_run_from_a_model_that_was_interrupted_ends_with_the_same_bits(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +17,9 @@ from albatross.settings.shape import parse_shape
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
 _FROM = tyro.conf.arg(aliases=("--from",))
 _STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: none)")
+_LENGTHS = tyro.conf.arg(
+    metavar="VALUE:UNTIL...", help_behavior_hint="(default: 64:0.9 where `--max-length` is more)"
+)
 _SHAPE = tyro.conf.arg(metavar="KEY=VALUE...", help_behavior_hint="(default: the variant's)")
 _COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
@@ -27,8 +30,8 @@ class TrainingSettings(Settings):
     """What the verbs that train share."""
 
     optimizer: Literal["adamw", "stable-adamw", "lamb", "lamb-google", "muon"] = "adamw"
-    """`lamb` for large batches; `lamb-google` has Google's numerics, without bias correction;
-    `stable-adamw` clips its steps; `muon` moves the layers' matrices along orthogonal ones."""
+    """`stable-adamw` clips its steps; `muon` moves the layers' matrices along orthogonal ones;
+    `lamb` is for large batches; `lamb-google` has Google's numerics, without bias correction."""
     schedule: Literal["linear", "wsd", "cosine"] = "linear"
     """After its rise the rate falls to 0 at once, or (`wsd`) stays and falls at the end."""
     decay: float = 0.2
@@ -69,6 +72,12 @@ class PretrainSettings(TrainingSettings):
     """A folder that build-shards wrote."""
     out: Annotated[Positional[Path], OUT]
     """The model folder to write."""
+    optimizer: Literal["adamw", "stable-adamw", "lamb", "lamb-google", "muon"] = field(
+        default="muon", kw_only=True
+    )
+    """`muon` moves the layers' matrices along orthogonal ones, and the rest by `adamw`; `lamb` is
+    for large batches; `lamb-google` has Google's numerics, without bias correction; `stable-adamw`
+    clips its steps."""
     variant: str = "albatross-mini"
     """One of the table that `albatross info` prints."""
     shape: Annotated[tuple[str, ...], _SHAPE] = ()
@@ -83,7 +92,7 @@ class PretrainSettings(TrainingSettings):
     """Length of the run in tokens, instead of steps."""
     budget: str | None = None
     """Length of the run in time, such as 45m: the rate reaches 0 when it is up."""
-    batch_tokens: int = 8_192
+    batch_tokens: int = 4_096
     """Tokens of a step, all sequences and processes together."""
     batch_start: float = 0.125
     """With --batch-warmup: share of `--batch-tokens` that the first step has."""
@@ -93,8 +102,9 @@ class PretrainSettings(TrainingSettings):
     """Tokens that go through the model at once; larger steps add up their gradients."""
     max_length: int = 128
     """Tokens of a sample, specials included."""
-    length_stages: Annotated[tuple[str, ...], _STAGES] = ()
-    """Shorter samples first: 64:0.9 is 64 tokens until 0.9 of the run, `--max-length` after."""
+    length_stages: Annotated[tuple[str, ...] | None, _LENGTHS] = None
+    """Shorter samples first: 64:0.9 is 64 tokens until 0.9 of the run, `--max-length` after;
+    without a value none are."""
     depth_stages: Annotated[tuple[str, ...], _STAGES] = ()
     """Fewer layers first: 4:0.5 is 4 until half of the run, all after."""
     random_depth: int | None = None
@@ -102,14 +112,15 @@ class PretrainSettings(TrainingSettings):
     objective: Literal["sop", "nsp", "none", "rtd"] = "sop"
     """Beside masked words: sentence order, BERT's next sentence, or nothing; `rtd` detects what a
     small generator replaced (ELECTRA), beside sentence order."""
-    masking_rate: float = 0.15
-    """Share of tokens to predict."""
-    max_ngram: int = 3
-    """Longest run of whole words masked together."""
+    masking_rate: float = 0.3
+    """Share of tokens to predict; ALBERT's is 0.15."""
+    max_ngram: int = 1
+    """Longest run of whole words masked together; ALBERT's is 3."""
     max_predictions: int | None = None
     """Most tokens predicted in a sample; none when not given (Google's code: 20)."""
-    position_start: Literal["normal", "sinusoidal"] = "normal"
-    """How the learned position table starts: at random, as published, or as sines and cosines."""
+    position_start: Literal["normal", "sinusoidal"] = "sinusoidal"
+    """How the learned position table of a new model starts: as sines and cosines, or at random, as
+    published."""
     text_share: float = 1.0
     """Share of the training documents to learn from, drawn at random: what less text would give."""
     short_fraction: float = 0.1
@@ -118,7 +129,7 @@ class PretrainSettings(TrainingSettings):
     """Shards of older text that is mixed in, against forgetting."""
     replay_share: float = 0.1
     """With --replay: share of the samples that are older text."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Peak learning rate; with LAMB the share of its own norm that a tensor moves by."""
     warmup: float = 0.06
     """Share of the run in which the rate rises."""
@@ -141,12 +152,14 @@ class PretrainSettings(TrainingSettings):
         """Look the variant up, and check what does not go together."""
         super().__post_init__()
         variant(self.variant, **parse_shape(self.shape))
-        if self.from_model is not None and (self.position_start != "normal" or self.shape):
-            received = f"--shape {self.shape[0]}" if self.shape else self.position_start
+        if self.from_model is not None and self.shape:
             raise ConfigError(
-                "`--position-start` and `--shape` are for new models; one that goes on keeps its"
-                f" own. Received: {received} with --from-model. Leave one out."
+                "`--shape` is for new models; one that goes on keeps its own. Received:"
+                f" --shape {self.shape[0]} with --from-model. Leave one out."
             )
+        if self.length_stages is None:
+            stages = ("64:0.9",) if self.max_length > 64 else ()
+            object.__setattr__(self, "length_stages", stages)
         lengths = {"steps": self.steps, "tokens": self.tokens, "budget": self.budget}
         given = [f"--{name} {value}" for name, value in lengths.items() if value is not None]
         if len(given) > 1:

@@ -1,0 +1,90 @@
+"""The picture of ALBERT against BERT: how they learn, what they score, and what they weigh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from albatross.training.run_log import read_log
+from tables.pretraining import PROBES
+
+_COLOURS = ("#0b6e4f", "#c8553d")
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "albatross",  # the same figures are the same bytes
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+# Points of a curve: each is the mean of what was logged since the one before.
+_POINTS = 60
+
+
+def draw(
+    path: Path, found: Mapping[str, Sequence[Mapping[str, Any]]], logs: Mapping[str, Sequence[Path]]
+) -> None:
+    """Draw models side by side.
+
+    Args:
+        path: of the SVG.
+        found: the runs of each model by its name, as rows keep them.
+        logs: the folders of those runs.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 3.2), layout="constrained")
+        curves, scores, sizes = figure.subplots(1, 3, width_ratios=(5, 5, 3))
+        for name, colour in zip(found, _COLOURS, strict=True):
+            _draw_curves(curves, name, logs[name], colour)
+        _draw_scores(scores, found)
+        _draw_sizes(sizes, found)
+        curves.legend(frameon=False)
+        figure.savefig(path, metadata={"Date": None})
+
+
+def _draw_curves(axes: Axes, name: str, folders: Sequence[Path], colour: str) -> None:
+    """Draw the loss of masked words over the time of one thread, a line for each seed."""
+    for index, folder in enumerate(folders):
+        lines = [line for line in read_log(folder / "log.jsonl") if "masked_lm_loss" in line]
+        parts = [part for part in np.array_split(np.arange(len(lines)), _POINTS) if len(part)]
+        minutes = [lines[part[-1]]["seconds"] / 60 for part in parts]
+        losses = [float(np.mean([lines[i]["masked_lm_loss"] for i in part])) for part in parts]
+        axes.plot(minutes, losses, color=colour, linewidth=1.2, label=None if index else name)
+    axes.set(title="masked-word loss in training", xlabel="minutes of one thread")
+    axes.grid(alpha=0.3)
+
+
+def _draw_scores(axes: Axes, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Draw what fine-tuning gives: the mean, and the deviation over seeds."""
+    probes = [name for name in PROBES if all(name in runs[0]["probes"] for runs in found.values())]
+    for shift, runs, colour in zip((0.15, -0.15), found.values(), _COLOURS, strict=True):
+        values = [
+            [value for run in runs for value in run["probes"][name]["by_seed"].values()]
+            for name in probes
+        ]
+        axes.errorbar(
+            [mean(each) for each in values],
+            [len(probes) - 1 - place + shift for place in range(len(probes))],
+            xerr=[stdev(each) if len(each) > 1 else 0.0 for each in values],
+            fmt="o",
+            color=colour,
+            markersize=4,
+            capsize=2,
+        )
+    axes.set_yticks(range(len(probes)), [name.partition(",")[0] for name in reversed(probes)])
+    axes.set(title="fine-tuned, score and deviation")
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _draw_sizes(axes: Axes, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Draw the bytes of the weights."""
+    sizes = [runs[0]["bytes"] / 1e6 for runs in found.values()]
+    bars = axes.bar([*found], sizes, color=_COLOURS, width=0.6)
+    axes.bar_label(bars, [f"{size:.1f}" for size in sizes])
+    axes.set(title="MB of weights")
