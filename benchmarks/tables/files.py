@@ -59,8 +59,9 @@ def write_sentences(place: Place) -> None:
             phrases.update(_phrases(text))
     chosen = [whole[i] for i in stream(0, "sentences").permutation(len(whole))[:2_000]]
     gone, labels = {phrase for text in chosen for phrase in _phrases(text)}, dict(rows)
-    _table(work / "train.tsv", [row for row in rows if row[0] not in gone])
-    _table(work / "dev.tsv", [(text, labels[text]) for text in chosen])
+    columns = ("sentence", "label")
+    _table(work / "train.tsv", [row for row in rows if row[0] not in gone], columns)
+    _table(work / "dev.tsv", [(text, labels[text]) for text in chosen], columns)
 
 
 def _phrases(text: str) -> Iterator[str]:

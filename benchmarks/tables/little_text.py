@@ -24,7 +24,7 @@ class Continued(Trial):
         text, shards = place.work / "sst2.txt", place.work / "sst2-shards"
         if not (shards / "shards.json").is_file():
             rows = read_table(place.work / "sst2" / "train.tsv")
-            sentences = dict.fromkeys(row["text"] for row in rows)
+            sentences = dict.fromkeys(row["sentence"] for row in rows)
             text.write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
             tokenizer = ["--tokenizer", write_shards(place), "--held-out", 0.01]
             place.albatross("build-shards", text, shards, *tokenizer)
