@@ -1,0 +1,115 @@
+"""Put the encoder that `scripts/train_default.py` made into the package, with its card.
+
+    python scripts/install_encoder.py runs/default
+
+Weights go in as 16-bit floats, with the graphs by which `fill-mask` and `coherence` answer without
+torch. The models made from it are made again afterwards: `scripts/install_builtins.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from albatross.atomic import read_json
+from albatross.checkpoints.safetensors_file import read_header
+
+PACKAGE = Path(__file__).parents[1] / "src" / "albatross" / "builtin" / "pretrained"
+_COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
+_CARD = """\
+---
+library_name: albatross
+pipeline_tag: fill-mask
+language: en
+license: apache-2.0
+---
+
+# pretrained
+
+A small English encoder to fine-tune from: `albatross finetune pretrained runs/mine --train
+reviews.csv`. It comes with the package, so that the first fine-tune needs no download, and answers
+as it is under the names `fill-mask` and `coherence`.
+
+## Model
+
+`{variant}`: an ALBERT of {parameters:.2f} M parameters with its masked-word and sentence-order
+heads: hidden size {hidden_size}, {num_hidden_layers} layers that are one set of weights, embedding
+size {embedding_size}, {vocab_size:,} lower-case pieces, positions for 512 tokens (trained on
+{max_length}). Weights in 16-bit floats, {megabytes:.1f} MB. Opens in torch and transformers.
+
+## Training
+
+English Wikipedia, articles of 2008 to 2018 (CC BY-SA), and 67 English novels of 1840 to 1920
+(public domain): {text:.1f} M tokens, of which {seen:.0f} M were seen, {passes:.1f} times all of it,
+in {hours:.1f} hours of {processes} of one thread each. {energy}
+
+`python scripts/train_default.py` makes it, by `recipes/albatross-mini.toml`; why that recipe:
+`docs/results.md` and `docs/log.md`.
+
+## Figures
+
+On half a percent of the documents, held out: masked-word loss {masked_lm_loss:.2f}, {right:.1f} %
+of masked words right (15 % masked, in runs of up to three words), order of two stretches
+{order:.1f} % right. Fine-tuned: `docs/results.md` (`python benchmarks/reproduce.py --data DATA`).
+
+## Limits
+
+Lower case, no accents, English of encyclopedias and old novels, with their view of the world and
+their bias, which nobody has audited; {max_length} tokens of context in training. Check it on your
+own data before you rely on it.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the folder that the training wrote")
+    parser.add_argument("--processes", type=int, default=1, help="with which it was trained")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "out"
+        words = ["export", given.folder, out, "--dtype", "float16"]
+        subprocess.run([sys.executable, "-m", "albatross", *map(str, words)], check=True)
+        shutil.rmtree(PACKAGE)
+        PACKAGE.mkdir()
+        for path in (path for pattern in _COPIED for path in out.glob(pattern)):
+            shutil.copyfile(path, PACKAGE / path.name)
+    (PACKAGE / "README.md").write_text(_card(given.processes), encoding="utf-8")
+    print(f"Wrote {PACKAGE}.")
+
+
+def _card(processes: int) -> str:
+    """Return the card, with the figures of the run."""
+    run, config = read_json(PACKAGE / "run.json"), read_json(PACKAGE / "config.json")
+    metrics, progress, settings = run["metrics"], run["progress"], run["settings"]
+    weights = PACKAGE / "model.safetensors"
+    shapes = [entry.shape for entry in read_header(weights).values()]
+    tokens: int = run["data"]["train"]["tokens"]
+    energy = progress["watt_hours"]
+    figures: dict[str, Any] = {
+        **config,
+        **settings,
+        **metrics,
+        "parameters": sum(prod(shape) for shape in shapes) / 1e6,
+        "megabytes": weights.stat().st_size / 1e6,
+        "text": tokens / 1e6,
+        "seen": progress["tokens"] / 1e6,
+        "passes": progress["tokens"] / tokens,
+        "hours": progress["seconds"] / 3_600,
+        "processes": f"{processes} processes" if processes > 1 else "a process",
+        "energy": f"About {energy * processes:.0f} Wh (`energy.py` says how it comes about)."
+        if energy
+        else "",
+        "right": 100 * metrics["masked_lm_accuracy"],
+        "order": 100 * metrics["sentence_order_accuracy"],
+    }
+    return _CARD.format(**figures)
+
+
+if __name__ == "__main__":
+    main()
