@@ -52,7 +52,9 @@ class Builtin:
         train, *tests = place.filled(f"{self.train} {' '.join(self.test)}")
         words = ["--train", train, "--dev", tests[0], *place.filled(self.options)]
         alone = _made(place, self.name, [*words, "--name", self.name])
-        together = _made(place, "together", ["--tasks", write_tasks_file(place, BUILTINS)])
+        together = _made(
+            place, "together", ["--tasks", write_tasks_file(place, BUILTINS), "--temperature", 1]
+        )
         run = read_json(alone.with_name(f"{self.name}-float") / "run.json")
         return {
             "alone": [_report(alone, file, self.name) for file in tests],
@@ -138,11 +140,9 @@ def write_tasks_file(place: Place, tasks: Sequence[Builtin]) -> Path:
             key = word.removeprefix("--").replace("-", "_")
             if key == "calibrate":
                 lines.append("calibrate = true")
-            elif key != "epochs":  # those of the run
+            else:
                 value = next(words)
                 lines.append(f"{key} = {value if value[0].isdigit() else json.dumps(value)}")
-            else:
-                next(words)
     path = place.work / "together.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -1,6 +1,7 @@
 """The verb where not all weights learn, or several tasks do; and thresholds that it tunes."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from albatross.engine.open import open_model
 from albatross.errors import ConfigError, LabelError
 from albatross.pipelines.pipeline import load
 from albatross.training.finetune import finetune
+from albatross.training.run_log import read_log
 
 ENCODER = "albert.encoder.albert_layer_groups."
 
@@ -105,6 +107,16 @@ def test_several_tasks_are_measured_each_and_in_the_mean(several):
 def test_several_tasks_learn(several):
     out = finetune(replace(several, epochs=30, batch_size=32))
     assert read(out / "run.json")["metrics"]["mean"] > 0.9
+
+
+def test_a_task_of_more_epochs_is_drawn_more_often(several, tasks_file):
+    text = tasks_file.read_text(encoding="utf-8")
+    more = text.replace('name = "other"', 'name = "other"\nepochs = 9')
+    tasks_file.write_text(more, encoding="utf-8")
+    log = read_log(finetune(replace(several, temperature=1.0)) / "log.jsonl")
+    drawn = Counter(name for line in log for name in line if name.startswith("heads."))
+    assert drawn.total() == drawn["heads.mood_loss"] + drawn["heads.other_loss"]
+    assert drawn["heads.other_loss"] > 3 * drawn["heads.mood_loss"]
 
 
 def test_a_file_of_tasks_stands_alone(several, train_file, capsys):

@@ -8,6 +8,7 @@ data = "glue"
 [[task]]
 name = "topic"
 task = "classification"
+epochs = 5
 train = "topics.tsv"
 labels = ["sport", "business"]
 ```
@@ -26,8 +27,8 @@ from albatross.settings.training import FinetuneSettings
 
 TASK_KEYS = (
     *("name", "task", "data", "train", "dev", "hold_out", "format", "columns", "limit"),
-    *("labels", "positive", "metric", "max_length", "stride", "no_answer", "beam", "batch_size"),
-    *("calibrate", "otherwise"),
+    *("labels", "positive", "metric", "max_length", "stride", "no_answer", "beam", "epochs"),
+    *("batch_size", "calibrate", "otherwise"),
 )
 """The settings of fine-tuning that a task can have for itself; all others are those of the run."""
 _NAME = re.compile(r"\w+(-\w+)*", re.ASCII)

@@ -201,9 +201,10 @@ class FinetuneSettings(TrainingSettings):
     """Columns of a table that are not named as usual, such as: text=review label=stars."""
     tasks: Path | None = None
     """A TOML file of tasks that are learned together, one table [[task]] each, with options of its
-    own: name, task, data or train and dev, limit, batch_size and others."""
+    own: name, task, data or train and dev, epochs, batch_size, limit and others."""
     temperature: float = 2.0
-    """With --tasks: 1 draws them by their size, 2 by its root, more the more alike."""
+    """With --tasks: 1 draws them by the steps of their own epochs, 2 by its root, more the more
+    alike."""
     name: str = ""
     """The task's name in the folder and its files; the benchmark's or the kind's when not given."""
     labels: Annotated[tuple[str, ...], _LABELS] = ()

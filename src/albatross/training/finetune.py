@@ -175,7 +175,7 @@ class _Run:
         sources = [one.batches for one in self.assignments]
         if len(sources) == 1:
             return sources[0]
-        sizes = [source.steps_per_epoch for source in sources]
+        sizes = [one.steps for one in self.assignments]
         seed, temperature = self.settings.seed, self.settings.temperature
         return MixedBatches(sources, sizes, seed, temperature=temperature)
 

@@ -47,7 +47,7 @@ class MixedBatches:
 
         Args:
             sources: one for each task.
-            sizes: of their data, such as the number of their steps an epoch.
+            sizes: of what they have to learn, such as the number of their steps.
             seed: of the draws.
             temperature: 1 draws by size, 2 by its root, more the more alike.
         """
