@@ -55,7 +55,7 @@ def train(given: argparse.Namespace) -> None:
     tokenizer, shards = (out.with_name(f"{out.name}-{part}") for part in ("tokenizer", "shards"))
     files = sorted(path for path in text.iterdir() if path.name.endswith((".txt.xz", ".txt.zst")))
     if not (tokenizer / "spiece.model").is_file():
-        sizes = ["--vocab-size", "8192", "--max-sentences", "200000"]
+        sizes = ["--vocab-size", "16384", "--max-sentences", "200000"]
         _run(_ALONE, "train-tokenizer", *files, tokenizer, *sizes)
     if not (shards / "shards.json").is_file():
         held_out = ["--held-out", "0.005"]

@@ -21,6 +21,7 @@ import pytest
 
 from albatross.cli import parse, settings_of
 from albatross.settings.settings import read_recipe
+from albatross.settings.training import PretrainSettings
 
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "src" / "albatross"
@@ -378,6 +379,15 @@ def test_recipes_parse_by_the_command_in_their_first_line(path, monkeypatch):
     assert program == "albatross"
     assert read_recipe(path, settings_of(verb))
     assert f"recipes/{path.name}" == str(parse(verb, words).recipe)
+
+
+def test_the_recipe_of_the_search_is_the_default():
+    recipe = read_recipe(ROOT / "recipes" / "albatross-mini.toml", PretrainSettings)
+    machine = ("tokens", "precision")
+    default = PretrainSettings(Path("shards"), Path("out"))
+    assert {k: v for k, v in recipe.items() if k not in machine} == {
+        k: getattr(default, k) for k in recipe if k not in machine
+    }
 
 
 @pytest.mark.parametrize("size", ["base", "large", "xlarge", "xxlarge"])
