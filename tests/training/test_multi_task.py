@@ -172,7 +172,7 @@ def test_both_tasks_learn_and_the_folder_answers_both(tasks, reviews, pretrained
     ]
     optimization = Optimization(
         extent=Extent(steps=160),
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         warmup=0.1,
         weight_decay=0.01,
         beta2=0.98,
