@@ -47,7 +47,7 @@ size {embedding_size}, {vocab_size:,} lower-case pieces, positions for 512 token
 
 English Wikipedia, articles of 2008 to 2018 (CC BY-SA), and 67 English novels of 1840 to 1920
 (public domain): {text:.1f} M tokens, of which {seen:.0f} M were seen, {passes:.1f} times all of it,
-in {hours:.1f} hours of {processes} of one thread each. {energy}
+in {hours:.1f} hours on two cores. {energy}
 
 `python scripts/train_default.py` makes it, by `recipes/albatross-mini.toml`; why that recipe:
 `docs/results.md` and `docs/log.md`.
@@ -69,7 +69,6 @@ own data before you rely on it.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder that the training wrote")
-    parser.add_argument("--processes", type=int, default=1, help="with which it was trained")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out"
@@ -79,11 +78,11 @@ def main() -> None:
         PACKAGE.mkdir()
         for path in (path for pattern in _COPIED for path in out.glob(pattern)):
             shutil.copyfile(path, PACKAGE / path.name)
-    (PACKAGE / "README.md").write_text(_card(given.processes), encoding="utf-8")
+    (PACKAGE / "README.md").write_text(_card(), encoding="utf-8")
     print(f"Wrote {PACKAGE}.")
 
 
-def _card(processes: int) -> str:
+def _card() -> str:
     """Return the card, with the figures of the run."""
     run, config = read_json(PACKAGE / "run.json"), read_json(PACKAGE / "config.json")
     metrics, progress, settings = run["metrics"], run["progress"], run["settings"]
@@ -101,10 +100,7 @@ def _card(processes: int) -> str:
         "seen": progress["tokens"] / 1e6,
         "passes": progress["tokens"] / tokens,
         "hours": progress["seconds"] / 3_600,
-        "processes": f"{processes} processes" if processes > 1 else "a process",
-        "energy": f"About {energy * processes:.0f} Wh (`energy.py` says how it comes about)."
-        if energy
-        else "",
+        "energy": f"About {energy:.0f} Wh (`energy.py` says how it comes about)." if energy else "",
         "right": 100 * metrics["masked_lm_accuracy"],
         "order": 100 * metrics["sentence_order_accuracy"],
     }

@@ -3,9 +3,8 @@
     python scripts/train_default.py --text ../shared/data/pretraining --out runs/default
 
 makes the vocabulary, the shards and the model of `recipes/albatross-mini.toml`, on the GPU if torch
-sees one; stopped, the same command goes on. `--processes 2` trains with two, of one thread each on
-a processor. What comes after `--` goes to `albatross pretrain`: `-- --budget 25m --batch-tokens
-65536`. `--parts FOLDER` then packs the model, with the state of a
+sees one; stopped, the same command goes on. What comes after `--` goes to `albatross pretrain`:
+`-- --budget 25m --batch-tokens 65536`. `--parts FOLDER` then packs the model, with the state of a
 run that has not ended, into parts of 15 MB with a checksum each, for ways that take no large files;
 `--join FOLDER` makes the folder `--out` of them again.
 """
@@ -18,13 +17,11 @@ import io
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 
 PART_BYTES = 15_000_000
 RECIPE = Path(__file__).parents[1] / "recipes" / "albatross-mini.toml"
 SUMS = "SHA256SUMS"
-_ALONE = ("albatross",)
 
 
 def main() -> None:
@@ -32,7 +29,6 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="folder with the text, as txt, xz, gz or zst")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--processes", type=int, default=1, help="on this machine")
     parser.add_argument("--parts", type=Path, help="pack what there is into parts, in this folder")
     parser.add_argument("--join", type=Path, help="make the folder of parts; nothing is trained")
     parser.add_argument("options", nargs="*", help="after --, for albatross pretrain")
@@ -56,13 +52,11 @@ def train(given: argparse.Namespace) -> None:
     files = sorted(path for path in text.iterdir() if path.name.endswith((".txt.xz", ".txt.zst")))
     if not (tokenizer / "spiece.model").is_file():
         sizes = ["--vocab-size", "16384", "--max-sentences", "200000"]
-        _run(_ALONE, "train-tokenizer", *files, tokenizer, *sizes)
+        _albatross("train-tokenizer", *files, tokenizer, *sizes)
     if not (shards / "shards.json").is_file():
         held_out = ["--held-out", "0.005"]
-        _run(_ALONE, "build-shards", *files, shards, "--tokenizer", tokenizer, *held_out)
-    together = ["torch.distributed.run", "--standalone", "--nproc-per-node", given.processes]
-    launcher = [*together, "-m", "albatross"] if given.processes > 1 else _ALONE
-    _run(launcher, "pretrain", shards, out, "--recipe", given.recipe, *given.options)
+        _albatross("build-shards", *files, shards, "--tokenizer", tokenizer, *held_out)
+    _albatross("pretrain", shards, out, "--recipe", given.recipe, *given.options)
 
 
 def split(folder: Path, parts: Path) -> None:
@@ -98,9 +92,8 @@ def join(parts: Path, folder: Path) -> None:
     print(f"Wrote {folder}.")
 
 
-def _run(launcher: Sequence[object], *words: object) -> None:
-    command = [sys.executable, "-m", *map(str, launcher), *map(str, words)]
-    subprocess.run(command, check=True)
+def _albatross(*words: object) -> None:
+    subprocess.run([sys.executable, "-m", "albatross", *map(str, words)], check=True)
 
 
 if __name__ == "__main__":
