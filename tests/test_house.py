@@ -385,9 +385,16 @@ def test_the_recipe_of_the_search_is_the_default():
     recipe = read_recipe(ROOT / "recipes" / "albatross-mini.toml", PretrainSettings)
     machine = ("tokens", "precision")
     default = PretrainSettings(Path("shards"), Path("out"))
+    assert recipe.pop("position_start") == "sinusoidal"  # unless a model goes on with its own
     assert {k: v for k, v in recipe.items() if k not in machine} == {
         k: getattr(default, k) for k in recipe if k not in machine
     }
+
+
+@pytest.mark.parametrize(("length", "stages"), [(512, ("64:0.9",)), (64, ()), (32, ())])
+def test_short_samples_come_first_where_samples_are_longer(length, stages):
+    settings = PretrainSettings(Path("shards"), Path("out"), max_length=length)
+    assert settings.length_stages == stages
 
 
 @pytest.mark.parametrize("size", ["base", "large", "xlarge", "xxlarge"])

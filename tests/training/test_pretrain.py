@@ -10,7 +10,6 @@ import torch
 from transformers import AlbertForPreTraining as TransformersAlbert
 
 from albatross.checkpoints.model_folder import read_weights
-from albatross.conversion.convert import convert
 from albatross.corpus.build_shards import build_shards
 from albatross.data.masking import MaskingRule, PieceTable
 from albatross.data.shards import ShardFolder
@@ -20,26 +19,16 @@ from albatross.modeling.model import AlbertForPreTraining
 from albatross.pipelines.pipeline import load
 from albatross.rehearsal.grammar import compose_documents
 from albatross.report import file_digest
-from albatross.settings.conversion import ConvertSettings
 from albatross.settings.corpus import BuildShardsSettings
 from albatross.tokenizer.folder import open_tokenizer
 from albatross.training import pretrain as module
 from albatross.training.distributed import World
-from albatross.training.objectives import MaskedWords
 from albatross.training.pretrain import (
     pretrain,
 )
 from albatross.training.run_log import read_log
 
 WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
-
-
-@pytest.fixture
-def short(pretrain_settings, tmp_path):
-    """A run of six steps."""
-    return replace(
-        pretrain_settings, out=tmp_path / "out", steps=6, batch_tokens=128, evaluations=0
-    )
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +42,6 @@ def wordpiece_shards(tmp_path_factory):
     corpus.write_text("\n\n".join(stories), encoding="utf-8")
     paths = (corpus, place / "shards")
     return build_shards(BuildShardsSettings(paths, vocabulary, held_out=0.1, workers=1))
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Lets a run be interrupted at one of its steps; later runs are not."""
-
-    def at(step, number=signal.SIGTERM):
-        calls, forward = [], MaskedWords.forward
-
-        def interrupting(objective, batch, draw):
-            calls.append(1)
-            if len(calls) == step:
-                signal.raise_signal(number)
-            return forward(objective, batch, draw)
-
-        monkeypatch.setattr(MaskedWords, "forward", interrupting)
-
-    return at
 
 
 def read(path):
@@ -87,7 +58,7 @@ def lines_of(folder):
 
 
 def test_sinusoidal_positions_start_as_strong_as_random_ones(short):
-    run = module._Run(replace(short, position_start="sinusoidal"), World())
+    run = module._Run(short, World())
     model = run.objective().model
     table = dict(model.named_parameters())["albert.embeddings.position_embeddings.weight"].detach()
     deviation = model.config.initializer_range
@@ -416,63 +387,3 @@ def test_a_shard_with_a_flipped_byte_is_refused_before_training(short, copy_of):
 def test_an_optimizer_that_is_not_offered_is_refused(short):
     with pytest.raises(ConfigError, match="`--optimizer` must be one of adamw, stable-adamw, lamb"):
         replace(short, optimizer="sgd")
-
-
-# === Going on from a model ===
-
-
-def test_a_model_goes_on_where_it_stood(short, pretrained):
-    before = lines_of(pretrained)
-    out = pretrain(replace(short, from_model=pretrained, learning_rate=1e-5))
-    after = lines_of(out)
-    assert after[0]["masked_lm_loss"] < before[0]["masked_lm_loss"] - 0.5
-    digest = json.loads((out / "run.json").read_text())["data"]["model"][0]
-    assert digest == file_digest(pretrained / "model.safetensors")
-
-
-def test_a_model_that_grew_goes_on_and_its_groups_part(short, pretrained, tmp_path):
-    convert(ConvertSettings(pretrained, tmp_path / "grown", groups=2, layers=6))
-    out = pretrain(replace(short, from_model=tmp_path / "grown"))
-    weights = read_weights(out)
-    name = "albert.encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
-    assert not np.array_equal(weights[name.format(0)], weights[name.format(1)])
-
-
-def test_heads_that_a_classifier_lost_start_anew_and_are_named(short, finetuned, capsys):
-    out = pretrain(replace(short, from_model=finetuned))
-    assert "Starting anew: predictions, sop_classifier" in capsys.readouterr().err
-    assert AlbertForPreTraining.from_pretrained(out).config.extra["architectures"] == [
-        "AlbertForPreTraining"
-    ]
-
-
-def test_shards_of_another_tokenizer_are_refused(short, pretrained, copy_of):
-    other = copy_of(pretrained)
-    (other / "spiece.model").unlink()
-    shutil.copy(WORDPIECES, other / "vocab.txt")
-    (other / "tokenizer_config.json").unlink()
-    with pytest.raises(ConfigError, match="cut by its own tokenizer"):
-        pretrain(replace(short, from_model=other))
-
-
-def test_a_model_is_not_written_over_the_one_it_goes_on_from(short, pretrained):
-    with pytest.raises(FolderError, match="must not write over what it reads"):
-        pretrain(replace(short, from_model=pretrained, out=pretrained))
-
-
-def test_a_new_shape_and_an_old_model_do_not_go_together(short, pretrained):
-    with pytest.raises(ConfigError, match="--shape hidden_size=64 with --from-model"):
-        replace(short, from_model=pretrained, shape=("hidden_size=64",))
-
-
-def test_a_run_from_a_model_that_was_interrupted_ends_with_the_same_bits(
-    short, pretrained, tmp_path, interrupt
-):
-    whole = pretrain(replace(short, from_model=pretrained))
-    second = replace(short, from_model=pretrained, out=tmp_path / "second")
-    interrupt(1)
-    with pytest.raises(TrainingError, match="SIGTERM"):
-        pretrain(second)
-    pretrain(second)
-    first, again = (read_weights(folder) for folder in (whole, second.out))
-    assert all(np.array_equal(first[name], again[name]) for name in first)

@@ -20,6 +20,7 @@ _STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: 
 _LENGTHS = tyro.conf.arg(
     metavar="VALUE:UNTIL...", help_behavior_hint="(default: 64:0.9 where `--max-length` is more)"
 )
+_POSITIONS = tyro.conf.arg(help_behavior_hint="(default: sinusoidal)")
 _SHAPE = tyro.conf.arg(metavar="KEY=VALUE...", help_behavior_hint="(default: the variant's)")
 _COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
@@ -118,7 +119,7 @@ class PretrainSettings(TrainingSettings):
     """Longest run of whole words masked together; ALBERT's is 3."""
     max_predictions: int | None = None
     """Most tokens predicted in a sample; none when not given (Google's code: 20)."""
-    position_start: Literal["normal", "sinusoidal"] = "sinusoidal"
+    position_start: Annotated[Literal["normal", "sinusoidal"] | None, _POSITIONS] = None
     """How the learned position table of a new model starts: as sines and cosines, or at random, as
     published."""
     text_share: float = 1.0
@@ -152,10 +153,11 @@ class PretrainSettings(TrainingSettings):
         """Look the variant up, and check what does not go together."""
         super().__post_init__()
         variant(self.variant, **parse_shape(self.shape))
-        if self.from_model is not None and self.shape:
+        if self.from_model is not None and (self.position_start is not None or self.shape):
+            received = f"--shape {self.shape[0]}" if self.shape else self.position_start
             raise ConfigError(
-                "`--shape` is for new models; one that goes on keeps its own. Received:"
-                f" --shape {self.shape[0]} with --from-model. Leave one out."
+                "`--position-start` and `--shape` are for new models; one that goes on keeps its"
+                f" own. Received: {received} with --from-model. Leave one out."
             )
         if self.length_stages is None:
             stages = ("64:0.9",) if self.max_length > 64 else ()

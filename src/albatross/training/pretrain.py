@@ -286,10 +286,10 @@ class _Run:
         )
 
     def _new_model(self) -> AlbertForPreTraining:
-        """Make the variant with random weights and, if asked for, waves for positions."""
+        """Make the variant with random weights and, unless refused, waves for positions."""
         config = self.config
         model = AlbertForPreTraining(config, seed=self.settings.seed)
-        if self.settings.position_start == "sinusoidal":
+        if self.settings.position_start != "normal":
             table = model.albert.embeddings.position_embeddings.weight
             waves = sinusoidal_positions(config.max_position_embeddings, config.embedding_size)
             # The waves' variance is one half: as strong as the random start would be.

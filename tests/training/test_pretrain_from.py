@@ -1,0 +1,87 @@
+"""Pre-training that goes on from a model: what stays, what starts anew, and what is refused."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from albatross.checkpoints.model_folder import read_weights
+from albatross.conversion.convert import convert
+from albatross.errors import ConfigError, FolderError, TrainingError
+from albatross.modeling.model import AlbertForPreTraining
+from albatross.report import file_digest
+from albatross.settings.conversion import ConvertSettings
+from albatross.training.pretrain import pretrain
+from albatross.training.run_log import read_log
+
+WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
+
+
+def first_loss(folder):
+    """The masked-word loss of the first step."""
+    return next(line["masked_lm_loss"] for line in read_log(folder / "log.jsonl") if "loss" in line)
+
+
+def test_a_model_goes_on_where_it_stood(short, pretrained):
+    before = first_loss(pretrained)
+    out = pretrain(replace(short, from_model=pretrained, learning_rate=1e-5))
+    assert first_loss(out) < before - 0.5
+    digest = json.loads((out / "run.json").read_text())["data"]["model"][0]
+    assert digest == file_digest(pretrained / "model.safetensors")
+
+
+def test_a_model_that_grew_goes_on_and_its_groups_part(short, pretrained, tmp_path):
+    convert(ConvertSettings(pretrained, tmp_path / "grown", groups=2, layers=6))
+    out = pretrain(replace(short, from_model=tmp_path / "grown"))
+    weights = read_weights(out)
+    name = "albert.encoder.albert_layer_groups.{}.albert_layers.0.ffn.weight"
+    assert not np.array_equal(weights[name.format(0)], weights[name.format(1)])
+
+
+def test_heads_that_a_classifier_lost_start_anew_and_are_named(short, finetuned, capsys):
+    out = pretrain(replace(short, from_model=finetuned))
+    assert "Starting anew: predictions, sop_classifier" in capsys.readouterr().err
+    assert AlbertForPreTraining.from_pretrained(out).config.extra["architectures"] == [
+        "AlbertForPreTraining"
+    ]
+
+
+def test_shards_of_another_tokenizer_are_refused(short, pretrained, copy_of):
+    other = copy_of(pretrained)
+    (other / "spiece.model").unlink()
+    shutil.copy(WORDPIECES, other / "vocab.txt")
+    (other / "tokenizer_config.json").unlink()
+    with pytest.raises(ConfigError, match="cut by its own tokenizer"):
+        pretrain(replace(short, from_model=other))
+
+
+def test_a_model_is_not_written_over_the_one_it_goes_on_from(short, pretrained):
+    with pytest.raises(FolderError, match="must not write over what it reads"):
+        pretrain(replace(short, from_model=pretrained, out=pretrained))
+
+
+@pytest.mark.parametrize("start", ["normal", "sinusoidal"])
+def test_new_positions_and_an_old_model_do_not_go_together(short, pretrained, start):
+    with pytest.raises(ConfigError, match="--position-start"):
+        replace(short, from_model=pretrained, position_start=start)
+
+
+def test_a_new_shape_and_an_old_model_do_not_go_together(short, pretrained):
+    with pytest.raises(ConfigError, match="--shape hidden_size=64 with --from-model"):
+        replace(short, from_model=pretrained, shape=("hidden_size=64",))
+
+
+def test_a_run_from_a_model_that_was_interrupted_ends_with_the_same_bits(
+    short, pretrained, tmp_path, interrupt
+):
+    whole = pretrain(replace(short, from_model=pretrained))
+    second = replace(short, from_model=pretrained, out=tmp_path / "second")
+    interrupt(1)
+    with pytest.raises(TrainingError, match="SIGTERM"):
+        pretrain(second)
+    pretrain(second)
+    first, again = (read_weights(folder) for folder in (whole, second.out))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
