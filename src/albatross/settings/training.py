@@ -122,6 +122,9 @@ class PretrainSettings(TrainingSettings):
     position_start: Annotated[Literal["normal", "sinusoidal"] | None, _POSITIONS] = None
     """How the learned position table of a new model starts: as sines and cosines, or at random, as
     published."""
+    word_vectors: Path | None = None
+    """Word vectors as text (GloVe, word2vec, fastText; .gz and others) that the embeddings of a new
+    model start from."""
     text_share: float = 1.0
     """Share of the training documents to learn from, drawn at random: what less text would give."""
     short_fraction: float = 0.1
@@ -153,12 +156,8 @@ class PretrainSettings(TrainingSettings):
         """Look the variant up, and check what does not go together."""
         super().__post_init__()
         variant(self.variant, **parse_shape(self.shape))
-        if self.from_model is not None and (self.position_start is not None or self.shape):
-            received = f"--shape {self.shape[0]}" if self.shape else self.position_start
-            raise ConfigError(
-                "`--position-start` and `--shape` are for new models; one that goes on keeps its"
-                f" own. Received: {received} with --from-model. Leave one out."
-            )
+        if self.from_model is not None:
+            self._check_no_start()
         if self.length_stages is None:
             stages = ("64:0.9",) if self.max_length > 64 else ()
             object.__setattr__(self, "length_stages", stages)
@@ -169,6 +168,20 @@ class PretrainSettings(TrainingSettings):
                 "A run has one length: `--steps`, `--tokens` or `--budget`. Received:"
                 f" {' '.join(given)}. Leave all but one out."
             )
+
+    def _check_no_start(self) -> None:
+        """Refuse what says how a new model starts."""
+        starts = {
+            "--position-start": self.position_start,
+            "--shape": self.shape[0] if self.shape else None,
+            "--word-vectors": self.word_vectors,
+        }
+        for option, value in starts.items():
+            if value is not None:
+                raise ConfigError(
+                    f"`{option}` is for new models; one that goes on keeps its own. Received:"
+                    f" {option} {value} with --from-model. Leave one out."
+                )
 
 
 @dataclass(frozen=True)

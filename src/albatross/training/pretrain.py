@@ -15,7 +15,7 @@ from albatross.data.masking_rate import MaskingFigures, effective_masking
 from albatross.data.sampling import PretrainingBatches, parse_stages
 from albatross.data.segments import SampleRule, SampleSource
 from albatross.data.shards import INDEX, Shard, ShardFolder
-from albatross.errors import ConfigError
+from albatross.errors import ConfigError, DataError
 from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.replaced_tokens import ReplacedTokenDetector
@@ -33,6 +33,7 @@ from albatross.training.plan import show_plan
 from albatross.training.schedules import Extent, parse_budget
 from albatross.training.speed import Speedometer
 from albatross.training.trainer import Optimization, Trainer
+from albatross.training.word_vectors import read_piece_vectors, start_embeddings
 from albatross.training.workspace import (
     Workspace,
     check_length,
@@ -59,7 +60,7 @@ def pretrain(settings: PretrainSettings) -> Path:
         FolderError: no shard folder, no such model, or the output's place is taken.
         ConfigError: samples longer than the model's positions, shards of another tokenizer than its
             own, or an interrupted run of other settings in the output's place.
-        DataError: the text is too little for a sample.
+        DataError: the text is too little for a sample, or no word vectors are in the file of them.
         TrainingError: the run was interrupted (its state is saved) or has diverged.
     """
     set_threads(settings.threads)
@@ -77,6 +78,11 @@ class _Run:
         self.start = None if settings.from_model is None else find_model(settings.from_model)
         sources = [settings.shards, self.start, settings.replay]
         check_place(settings.out, [source for source in sources if source is not None])
+        if settings.word_vectors is not None and not settings.word_vectors.is_file():
+            raise DataError(
+                "`--word-vectors` must be a file. Received:"
+                f" {str(settings.word_vectors)!r}, which is not there. Copy one, such as GloVe's."
+            )
         self.shards = ShardFolder(settings.shards, verify=world.is_first)
         if settings.text_share < 1:
             draw = stream(0, "text share")  # the same text for every seed
@@ -294,7 +300,26 @@ class _Run:
             waves = sinusoidal_positions(config.max_position_embeddings, config.embedding_size)
             # The waves' variance is one half: as strong as the random start would be.
             table.data.copy_(waves * config.initializer_range * 2**0.5)
+        if self.settings.word_vectors is not None:
+            self._start_words(model, self.settings.word_vectors)
         return model
+
+    def _start_words(self, model: AlbertForPreTraining, file: Path) -> None:
+        """Give the pieces their word vectors, and say how many have one."""
+        pieces = read_piece_vectors(file, self.tokenizer)
+        start_embeddings(
+            model.albert.embeddings.word_embeddings.weight,
+            pieces,
+            spread=self.config.initializer_range,
+            seed=self.settings.seed,
+        )
+        if self.world.is_first:
+            whole, found = int(pieces.is_whole.sum()), int(pieces.is_found.sum())
+            print(
+                f"Word vectors: {whole:,} of {len(pieces.is_found):,} pieces are words of"
+                f" {file.name}, {found - whole:,} are parts of some.",
+                file=sys.stderr,
+            )
 
     def _data_record(self) -> dict[str, Any]:
         """Return what `run.json` says of the data; an index holds the checksums of its shards."""
@@ -312,6 +337,8 @@ class _Run:
         }
         if self.replay is not None:
             record["replay"] = file_digest(self.replay.folder / INDEX)
+        if self.settings.word_vectors is not None:
+            record["word_vectors"] = file_digest(self.settings.word_vectors)
         if self.start is not None:
             record["model"] = [file_digest(path) for path in weight_files(self.start)]
         return {**record, "tokenizer_sha256": self.tokenizer.sha256}
