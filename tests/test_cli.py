@@ -101,6 +101,16 @@ def test_options_of_the_command_win_over_the_recipe(tmp_path):
         assert (found.seed, found.recipe) == (5, recipe)
 
 
+def test_a_length_of_the_command_replaces_the_recipes(tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("tokens = 1000\n")
+    words = ["a", "b", "--recipe", str(recipe)]
+    assert parse("pretrain", words).tokens == 1000
+    for form in (["--budget", "25m"], ["--budget=25m"]):
+        found = parse("pretrain", [*words, *form])
+        assert (found.tokens, found.budget) == (None, "25m")
+
+
 def test_a_recipe_may_hold_the_paths(tmp_path):
     recipe = tmp_path / "r.toml"
     recipe.write_text('model = "m"\nout = "o"\ntrain = "t"\n')

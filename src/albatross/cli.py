@@ -195,7 +195,8 @@ def python_function(name: str) -> Any:
         if options.get("recipe") is not None:
             from albatross.settings.settings import read_recipe
 
-            options = {**read_recipe(Path(options["recipe"]), settings), **options}
+            recipe = read_recipe(Path(options["recipe"]), settings, options)
+            options = {**recipe, **options}
         return function_of(verb)(settings(*values, **options))
 
     call.__name__ = call.__qualname__ = name
@@ -318,8 +319,9 @@ def _defaults(settings: Any, words: Sequence[str]) -> dict[str, Any]:
     if "recipe" in values:
         split = [part for word in words for part in word.split("=", 1)]
         paths = [path for option, path in pairwise(split) if option == "--recipe"]
+        given = {part[2:].replace("-", "_") for part in split if part.startswith("--")}
         for path in paths:
-            values |= read_recipe(Path(path), settings)
+            values |= read_recipe(Path(path), settings, given)
     return values
 
 

@@ -7,9 +7,10 @@ the user typed.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 import tyro
 
@@ -24,6 +25,9 @@ OUT = tyro.conf.arg(metavar="OUT")
 @dataclass(frozen=True)
 class Settings:
     """What all settings share: values of their fields' types, numbers within the limits."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ()
+    """Fields of which one is given: it replaces what a recipe says of the others."""
 
     def __post_init__(self) -> None:
         """Take text for paths and lists for tuples, and report every rule that is broken."""
@@ -53,8 +57,15 @@ class Settings:
         return {f.name: _plain(f.default) for f in fields(cls) if f.default is not MISSING}
 
 
-def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:
+def read_recipe(
+    path: Path, settings: type[Settings], given: Collection[str] = ()
+) -> dict[str, Any]:
     """Read the settings of a recipe file: a flat TOML table.
+
+    Args:
+        path: the file
+        settings: whose they are
+        given: names that the caller gives beside the recipe; their alternatives are left out
 
     Raises:
         ConfigError: no such file, no TOML, a key that the verb does not have, or a value of another
@@ -80,6 +91,8 @@ def read_recipe(path: Path, settings: type[Settings]) -> dict[str, Any]:
             raise ConfigError(
                 f"`{name}` must be {error}. Received in {str(path)!r}: {value!r}. Correct the file."
             ) from error
+    if any(name in given for name in settings.alternatives):
+        values = {k: v for k, v in values.items() if k not in settings.alternatives}
     return values
 
 

@@ -69,6 +69,8 @@ class PretrainSettings(TrainingSettings):
       albatross pretrain runs/shards runs/pretrained --variant albatross-tiny --steps 1000
     """
 
+    alternatives = ("steps", "tokens", "budget")
+
     shards: Annotated[Positional[Path], _SHARDS]
     """A folder that build-shards wrote."""
     out: Annotated[Positional[Path], OUT]
@@ -161,7 +163,7 @@ class PretrainSettings(TrainingSettings):
         if self.length_stages is None:
             stages = ("64:0.9",) if self.max_length > 64 else ()
             object.__setattr__(self, "length_stages", stages)
-        lengths = {"steps": self.steps, "tokens": self.tokens, "budget": self.budget}
+        lengths = {name: getattr(self, name) for name in self.alternatives}
         given = [f"--{name} {value}" for name, value in lengths.items() if value is not None]
         if len(given) > 1:
             raise ConfigError(
