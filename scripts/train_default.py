@@ -4,9 +4,11 @@
 
 makes the vocabulary, the shards and the model of `recipes/albatross-mini.toml`, on the GPU if torch
 sees one; stopped, the same command goes on. What comes after `--` goes to `albatross pretrain`:
-`-- --budget 25m --batch-tokens 65536`, `-- --word-vectors glove.6B.100d.txt`. `--parts FOLDER` then packs the model, with the state of a
-run that has not ended, into parts of 15 MB with a checksum each, for ways that take no large files;
-`--join FOLDER` makes the folder `--out` of them again.
+`-- --budget 25m --batch-tokens 65536`, `-- --word-vectors glove.6B.100d.txt`.
+
+`--parts FOLDER` then packs the model, with the state of a run that has not ended, into parts of
+15 MB with a checksum each, for ways that take no large files; `--join FOLDER` makes the folder
+`--out` of them again.
 """
 
 from __future__ import annotations
