@@ -1,14 +1,16 @@
 """Make every table of docs/results.md again, from commands and seeds.
 
-Needs data: the benchmarks' files below `--data`, laid out as their publishers do.
+Needs data: the benchmarks' files below `--data`, laid out as their publishers do, and
+`pip install 'albatross[bench]'` for the baselines.
 
     python benchmarks/reproduce.py --data ../shared/data
 
 Each row runs the commands that it shows, as anybody would run them. A finished row is kept in
-`--work` with the machine and the day, so that a stopped run goes on; a row that is not there is
-named as missing. `--only` names tables or rows, `--render` writes the page from the rows there are,
-`--streams 2` measures two rows at a time, each on one thread. `--limit 60` tries all of it in
-minutes; its page stays in `--work`.
+`benchmarks/rows` with the machine and the day, so that a stopped run goes on, on another machine
+too; to measure a row again, remove its file. A row that is not there is counted as missing.
+`--only` names tables or rows, `--render` writes the page from the rows there are, `--streams 2`
+measures two rows at a time, each on one thread. `--limit 60` tries all of it in minutes; its rows
+and its page stay in `--work`.
 """
 
 from __future__ import annotations
@@ -39,15 +41,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="records and steps of each row, to try it")
     parser.add_argument("--render", action="store_true", help="measure nothing")
     arguments = parser.parse_args()
-    place = Place(arguments.data, arguments.work, arguments.limit)
+    place = Place(arguments.data, arguments.work, limit=arguments.limit)
     if arguments.limit is not None:
-        place = replace(place, work=arguments.work / str(arguments.limit))
+        work = arguments.work / str(arguments.limit)
+        place = replace(place, work=work, rows=work / "rows")
     if arguments.streams > 1:
         place = replace(place, threads=1)
     if not arguments.render:
         measure(place, arguments.only, arguments.streams, arguments.minutes)
     page = PAGE if arguments.limit is None else place.work / PAGE.name
-    page.write_text(_page(place.work, page.parent), encoding="utf-8")
+    page.write_text(_page(place.rows, page.parent), encoding="utf-8")
     print(f"Wrote {page}.")
 
 
@@ -67,14 +70,14 @@ def measure(place: Place, only: list[str], streams: int, minutes: float) -> None
         for table in TABLES
         for row in table.rows
         if not only or {table.key, row.name} & {*only}
-        if not table.kept(row, place.work).is_file()
+        if not table.kept(row, place.rows).is_file()
     ]
     with ThreadPoolExecutor(streams) as pool:
         for done in [pool.submit(one, *pair) for pair in asked]:
             done.result()
 
 
-def _page(work: Path, folder: Path) -> str:
+def _page(rows: Path, folder: Path) -> str:
     return "\n".join(
         [
             "# Results",
@@ -83,7 +86,7 @@ def _page(work: Path, folder: Path) -> str:
             " line below each table say",
             "on what and when a row was run. A row below its baseline is shown as one.",
             "",
-            *(line for table in TABLES for line in table.section(work, folder)),
+            *(line for table in TABLES for line in table.section(rows, folder)),
         ]
     )
 

@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="the folder `--work` of benchmarks/reproduce.py")
     work = parser.parse_args().work
-    found = {row.name: _figures(row, work) for row in BUILTINS if TABLE.kept(row, work).is_file()}
+    found = {row.name: _figures(row) for row in BUILTINS if TABLE.kept(row).is_file()}
     shared = []
     for row in BUILTINS:
         shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
@@ -144,9 +144,9 @@ def _card(name: str, rows: Sequence[Builtin], found: Mapping[str, Any], key: str
     return "\n".join(lines)
 
 
-def _figures(row: Builtin, work: Path) -> dict[str, Any]:
+def _figures(row: Builtin) -> dict[str, Any]:
     """Return the figures that were kept of a row."""
-    found: dict[str, Any] = read_json(TABLE.kept(row, work))["figures"]
+    found: dict[str, Any] = read_json(TABLE.kept(row))["figures"]
     return found
 
 

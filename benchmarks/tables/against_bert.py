@@ -89,20 +89,16 @@ ABLATIONS: tuple[Trial, ...] = (
 )
 
 
-def _picture(work: Path, folder: Path) -> Path | None:
+def _picture(rows: Path, folder: Path) -> Path | None:
     """Draw the first two rows, if they are there."""
-    kept = {row: RIVALS_TABLE.kept(row, work) for row in RIVALS[:2]}
+    kept = {row: RIVALS_TABLE.kept(row, rows) for row in RIVALS[:2]}
     if not all(path.is_file() for path in kept.values()):
         return None
     path = folder / "albert-against-bert.svg"
     found = {
         row.name.partition(",")[0]: read_json(path)["figures"]["runs"] for row, path in kept.items()
     }
-    logs = {
-        row.name.partition(",")[0]: [row.folder(work, seed) for seed in range(row.seeds)]
-        for row in kept
-    }
-    draw(path, found, logs)
+    draw(path, found)
     return path
 
 

@@ -8,11 +8,9 @@ from statistics import mean, stdev
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from albatross.training.run_log import read_log
 from tables.pretraining import PROBES
 
 _COLOURS = ("#0b6e4f", "#c8553d")
@@ -23,39 +21,31 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-# Points of a curve: each is the mean of what was logged since the one before.
-_POINTS = 60
 
 
-def draw(
-    path: Path, found: Mapping[str, Sequence[Mapping[str, Any]]], logs: Mapping[str, Sequence[Path]]
-) -> None:
+def draw(path: Path, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Draw models side by side.
 
     Args:
         path: of the SVG.
         found: the runs of each model by its name, as rows keep them.
-        logs: the folders of those runs.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10, 3.2), layout="constrained")
         curves, scores, sizes = figure.subplots(1, 3, width_ratios=(5, 5, 3))
         for name, colour in zip(found, _COLOURS, strict=True):
-            _draw_curves(curves, name, logs[name], colour)
+            _draw_curves(curves, name, found[name], colour)
         _draw_scores(scores, found)
         _draw_sizes(sizes, found)
         curves.legend(frameon=False)
         figure.savefig(path, metadata={"Date": None})
 
 
-def _draw_curves(axes: Axes, name: str, folders: Sequence[Path], colour: str) -> None:
+def _draw_curves(axes: Axes, name: str, runs: Sequence[Mapping[str, Any]], colour: str) -> None:
     """Draw the loss of masked words over the time of one thread, a line for each seed."""
-    for index, folder in enumerate(folders):
-        lines = [line for line in read_log(folder / "log.jsonl") if "masked_lm_loss" in line]
-        parts = [part for part in np.array_split(np.arange(len(lines)), _POINTS) if len(part)]
-        minutes = [lines[part[-1]]["seconds"] / 60 for part in parts]
-        losses = [float(np.mean([lines[i]["masked_lm_loss"] for i in part])) for part in parts]
-        axes.plot(minutes, losses, color=colour, linewidth=1.2, label=None if index else name)
+    for index, run in enumerate(runs):
+        label = None if index else name
+        axes.plot(*run["curve"].values(), color=colour, linewidth=1.2, label=label)
     axes.set(title="masked-word loss in training", xlabel="minutes of one thread")
     axes.grid(alpha=0.3)
 

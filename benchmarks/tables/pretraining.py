@@ -9,8 +9,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
 from albatross.atomic import read_json
 from albatross.checkpoints.safetensors_file import read_header
+from albatross.training.run_log import read_log
 from tables.files import write_sentences, write_shards, write_tables
 from tables.table import Figures, Place, spread
 
@@ -32,6 +35,8 @@ PROBES = {
 }
 """How a pre-trained folder is judged, always alike: options of `albatross finetune`."""
 _PROBE_COMMON = "--precision bfloat16 --seeds 2"
+# Points of a curve.
+_POINTS = 60
 _FIGURES = {
     "loss": ("masked words, loss", "masked_lm_loss"),
     "accuracy": ("right", "masked_lm_accuracy"),
@@ -96,6 +101,7 @@ class Trial:
         shapes = [entry.shape for entry in read_header(weights).values()]
         return {
             **run["metrics"],
+            "curve": _curve(out),
             "tokens": run["progress"]["tokens"],
             "parameters": sum(prod(shape) for shape in shapes),
             "bytes": weights.stat().st_size,
@@ -117,6 +123,17 @@ class Trial:
             place.albatross("finetune", folder, out, *words)
         found: Figures = read_json(out / "run.json")["seeds"]
         return found
+
+
+def _curve(folder: Path) -> dict[str, list[float]]:
+    """Return how a run learned: minutes and masked-word losses, each of equally many steps."""
+    lines = [line for line in read_log(folder / "log.jsonl") if "masked_lm_loss" in line]
+    parts = [part for part in np.array_split(np.arange(len(lines)), _POINTS) if len(part)]
+    losses = [float(np.mean([lines[i]["masked_lm_loss"] for i in part])) for part in parts]
+    return {
+        "minutes": [round(lines[part[-1]]["seconds"] / 60, 2) for part in parts],
+        "loss": [round(loss, 4) for loss in losses],
+    }
 
 
 def columns(shows: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from albatross import __version__
 from albatross.atomic import read_json, write_json
 
 Figures = dict[str, Any]
+ROWS = Path(__file__).parents[1] / "rows"
+"""The rows of the page: kept in the repository, so that each machine can add its own."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,15 @@ class Place:
 
     Attributes:
         data: the folder of the benchmarks' files, laid out as their publishers do
-        work: what is made on the way, and the rows
+        work: what is made on the way
+        rows: the figures of finished rows, a file each
         limit: of records and steps, to try everything in minutes; None for the real thing
         threads: of each command; all cores when not given
     """
 
     data: Path
     work: Path
+    rows: Path = ROWS
     limit: int | None = None
     threads: int | None = None
 
@@ -85,12 +89,12 @@ class Table:
     text: str
     columns: tuple[str, ...]
     rows: Sequence[Row]
-    picture: Callable[[Path, Path], Path | None] = lambda work, folder: None
+    picture: Callable[[Path, Path], Path | None] = lambda rows, folder: None
 
-    def kept(self, row: Row, work: Path) -> Path:
+    def kept(self, row: Row, rows: Path = ROWS) -> Path:
         """Return where a row's figures are, once they are there."""
         name = "".join(c if c.isalnum() else "-" for c in row.name.lower())
-        return work / "rows" / self.key / f"{name}.json"
+        return rows / self.key / f"{name}.json"
 
     def measure(self, row: Row, place: Place) -> str:
         """Measure a row, keep it with the hardware and the day, and return its line."""
@@ -103,19 +107,19 @@ class Table:
             "day": datetime.now(UTC).date().isoformat(),
             "version": __version__,
         }
-        path = self.kept(row, place.work)
+        path = self.kept(row, place.rows)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, figures)
         return _line(row.cells(found))
 
-    def section(self, work: Path, folder: Path) -> list[str]:
+    def section(self, rows: Path, folder: Path) -> list[str]:
         """Return the lines of the page: heading, text, the rows that are there, and their runs.
 
         Args:
-            work: where the rows are kept.
+            rows: where they are kept.
             folder: where the page is, and its pictures.
         """
-        kept = [(row, self.kept(row, work)) for row in self.rows]
+        kept = [(row, self.kept(row, rows)) for row in self.rows]
         found = [(row, read_json(path)) for row, path in kept if path.is_file()]
         if not found:
             return []
@@ -125,7 +129,7 @@ class Table:
         for row, each in found:
             run = 1 + runs.index((each["hardware"], each["day"]))
             lines.append(_line([*row.cells(each["figures"]), str(run)]))
-        drawn = self.picture(work, folder)
+        drawn = self.picture(rows, folder)
         lines += [] if drawn is None else ["", f"![{self.title}]({drawn.name})"]
         missing = len(self.rows) - len(found)
         said = [f"{number}: {machine}, {day}" for number, (machine, day) in enumerate(runs, 1)]
