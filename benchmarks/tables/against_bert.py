@@ -121,7 +121,8 @@ ABLATIONS_TABLE = Table(
     "The paper's ablations, in small",
     """
 Width 128, 4 layers, 8,192 pieces, equal tokens, two seeds; each differs from the first row in what
-its name says. Wider models need several times the tokens before they part. Below, the first model applied more and fewer times than it has learned with.
+its name says. Wider models need several times the tokens before they part. Below, the first model
+applied more and fewer times than it has learned with.
 """,
     columns(_SMALL),
     (*ABLATIONS, *(OtherDepth(depths) for depths in (2, 3, 5, 6, 8))),
