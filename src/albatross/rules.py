@@ -44,7 +44,6 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "beta2": (0, 0.999999),
     "clip_norm": (1e-6, 1e6),
     "dropout": (0, 0.9),
-    "word_dropout": (0, 0.9),
     "layer_decay": (0.01, 1),
     "label_smoothing": (0, 0.9),
     "temperature": (0.01, 1_000),

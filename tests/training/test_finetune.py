@@ -236,15 +236,6 @@ def test_settings_left_open_come_from_the_task_and_are_kept(short, capsys):
     assert "from 29 records, measured on 3 of held_out" in told
 
 
-def test_hidden_words_change_what_is_learned_and_are_told(short, tmp_path, capsys):
-    seen, hidden = (
-        read_weights(finetune(replace(short, out=tmp_path / name, epochs=0.1, word_dropout=share)))
-        for name, share in (("seen", 0.0), ("hidden", 0.5))
-    )
-    assert "50% of words hidden" in capsys.readouterr().err
-    assert any(not np.array_equal(seen[name], hidden[name]) for name in seen)
-
-
 def test_class_weights_are_for_classes(short, tmp_path):
     path = tmp_path / "scores.tsv"
     rows = "".join(f"text {n}\tother\t{n / 7}\n" for n in range(30))

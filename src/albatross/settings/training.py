@@ -277,9 +277,6 @@ class FinetuneSettings(TrainingSettings):
     """Decay of the optimizer's second moment."""
     dropout: float | None = None
     """Dropout of hidden rows and attention."""
-    word_dropout: float = 0.0
-    """Share of the tokens that training hides behind [MASK], drawn anew every time: so that a small
-    model does not hang on single words."""
     label_smoothing: float | None = None
     """Of texts that are written: share of the certainty that goes to all words; 0.1 by default."""
     class_weights: Literal["none", "balanced"] = "none"

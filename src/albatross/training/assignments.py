@@ -24,7 +24,7 @@ from albatross.tasks.generation import GenerationTask
 from albatross.tasks.labels import imbalance
 from albatross.tasks.task import Task, Tokenizer
 from albatross.training.collapse import ignorant_loss
-from albatross.training.example_batches import ExampleBatches, WordDropout
+from albatross.training.example_batches import ExampleBatches
 from albatross.training.multi_task import with_own_heads
 from albatross.training.task_data import TaskData, kind_of, read_task_data
 from albatross.training.workspace import check_length
@@ -78,13 +78,12 @@ class Assignment:
         plural = "" if self.steps == 1 else "s"
         parts = " and ".join(f"{len(part):,} of {name}" for name, part in data.dev.items())
         tuned = f", thresholds tuned on {len(data.tuning):,} more" if data.tuning else ""
-        hidden = f", {settings.word_dropout:.0%} of words hidden" if settings.word_dropout else ""
         return (
             f"Learning {name if name == kind else f'{name} ({kind})'}"
             f" from {len(data.train):,} records,"
             f" measured on {parts or 'none'}{tuned}: rate {settings.learning_rate:g},"
             f" {settings.epochs:g} epochs ({self.steps:,} step{plural}) of {settings.batch_size},"
-            f" warm-up {settings.warmup:g}, dropout {settings.dropout:g}{hidden}, at most"
+            f" warm-up {settings.warmup:g}, dropout {settings.dropout:g}, at most"
             f" {settings.max_length} tokens, seed {settings.seed}."
         )
 
@@ -122,7 +121,7 @@ def assignments_of(
     read = [read_task_data(one, tokenizer) for one in each]
     named = with_own_heads([data.task for data in read])
     return [
-        _assignment(one, replace(data, task=task), tokenizer)
+        _assignment(one, replace(data, task=task))
         for one, data, task in zip(each, read, named, strict=True)
     ]
 
@@ -135,7 +134,7 @@ def effective(settings: FinetuneSettings, config: AlbertConfig) -> FinetuneSetti
     return replace(settings, **open_ones)
 
 
-def _assignment(settings: FinetuneSettings, data: TaskData, tokenizer: Tokenizer) -> Assignment:
+def _assignment(settings: FinetuneSettings, data: TaskData) -> Assignment:
     """Make examples of the records, and batches of these."""
     task = data.task
     if isinstance(task, GenerationTask) and settings.adapt != "full":
@@ -154,17 +153,8 @@ def _assignment(settings: FinetuneSettings, data: TaskData, tokenizer: Tokenizer
         settings.batch_size or 1,
         settings.seed,
         micro_tokens=None if contrastive else settings.micro_tokens,
-        word_dropout=_word_dropout(settings, tokenizer),
     )
     return Assignment(settings, data, heads, units, batches, _losses(settings, heads, task, units))
-
-
-def _word_dropout(settings: FinetuneSettings, tokenizer: Tokenizer) -> WordDropout | None:
-    """Return what hides tokens of training texts, if anything is to."""
-    if not settings.word_dropout:
-        return None
-    kept = (tokenizer.cls_id, tokenizer.sep_id)
-    return WordDropout(settings.word_dropout, tokenizer.mask_id, kept)
 
 
 def _with_exits(heads: Any) -> dict[str, HeadSpec]:

@@ -4,38 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from albatross.data.packing import Example, IntArray, PackedBatch, pack
 from albatross.data.sampling import Position, StepBatch
 from albatross.rng import stream
-
-
-@dataclass(frozen=True)
-class WordDropout:
-    """Tokens that a step does not see, drawn anew every time, so that no text hangs on one word.
-
-    Iyyer et al. (2015), section 3.1, leave words out; here they become [MASK], which pre-training
-    has taught to read around, and every label keeps its place.
-
-    Attributes:
-        share: of the tokens
-        mask_id: what stands in their place
-        kept: ids that stay: of [CLS] and [SEP]
-    """
-
-    share: float
-    mask_id: int
-    kept: tuple[int, ...]
-
-    def applied(self, batch: PackedBatch, *key: int | str) -> PackedBatch:
-        """Return the batch with the tokens masked that a key draws."""
-        ids = batch.input_ids
-        hidden = stream(*key).random(len(ids)) < self.share
-        hidden &= ~np.isin(ids, self.kept)
-        return replace(batch, input_ids=np.where(hidden, self.mask_id, ids).astype(ids.dtype))
 
 
 class ExampleBatches:
@@ -52,7 +26,6 @@ class ExampleBatches:
         seed: int,
         *,
         micro_tokens: int | None = None,
-        word_dropout: WordDropout | None = None,
     ) -> None:
         """Keep the units; they are few beside a corpus.
 
@@ -62,10 +35,9 @@ class ExampleBatches:
             seed: of their order.
             micro_tokens: tokens that go through the model at once, those of targets included, at
                 least one unit; a step of more adds up gradients. All by default.
-            word_dropout: hides some tokens of what is read.
         """
         self._units, self._size, self._seed = units, batch_size, seed
-        self._micro_tokens, self._word_dropout = micro_tokens, word_dropout
+        self._micro_tokens = micro_tokens
         self._order_of: tuple[int, IntArray] | None = None
 
     @property
@@ -90,11 +62,6 @@ class ExampleBatches:
         # Neighbours of like length attend with few pads; see `modeling/packed.py`.
         units = sorted((self._units[i] for i in chosen), key=_length_of)
         batches = self._packed(units)
-        if self._word_dropout is not None:
-            batches = [
-                self._word_dropout.applied(batch, self._seed, "hidden words", epoch, index, number)
-                for number, batch in enumerate(batches)
-            ]
         tokens = sum(_tokens_of(batch) for batch in batches)
         return StepBatch(batches, after, tokens, sum(batch.num_sequences for batch in batches))
 
