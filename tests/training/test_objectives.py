@@ -77,7 +77,7 @@ def test_micro_batches_of_unlike_size_give_the_gradients_of_the_whole(cuts):
 
 def test_only_masked_positions_pass_the_vocabulary_wide_head():
     batch, one, rows = pack(examples([20, 30])), model(), []
-    one.predictions.register_forward_hook(lambda m, inputs, output: rows.append(len(output)))
+    one.predictions.dense.register_forward_hook(lambda m, given, output: rows.append(len(output)))
     MaskedWords(one)(batch, Draw())
     assert rows == [int((batch.labels["labels"] != IGNORED_LABEL).sum())]
 

@@ -27,8 +27,12 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, rows: Tensor, word_embeddings: Tensor) -> Tensor:
         """Return logits `(rows, vocab)` for rows `(rows, hidden)`."""
-        transformed = self.LayerNorm(self.activation(self.dense(rows)))
-        return functional.linear(transformed, word_embeddings, self.bias)
+        return functional.linear(self.transformed(rows), word_embeddings, self.bias)
+
+    def transformed(self, rows: Tensor) -> Tensor:
+        """Return what the words are told from, `(rows, embedding)`."""
+        told: Tensor = self.LayerNorm(self.activation(self.dense(rows)))
+        return told
 
 
 class SentenceOrderHead(nn.Module):

@@ -25,6 +25,7 @@ from albatross.modeling.outputs import (
 )
 from albatross.modeling.packed import PackedInputs, PackedLayout, PaddedInputs
 from albatross.modeling.pretrained import AlbertPreTrainedModel
+from albatross.modeling.vocabulary_loss import vocabulary_loss
 
 
 class AlbertModel(AlbertPreTrainedModel):
@@ -145,6 +146,12 @@ class AlbertForPreTraining(AlbertPreTrainedModel):
         """Return logits over the vocabulary for rows `(rows, hidden)`."""
         logits: Tensor = self.predictions(rows, self.albert.embeddings.word_embeddings.weight)
         return logits
+
+    def words_loss(self, rows: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of words `(rows,)`, summed, without keeping their logits."""
+        told = self.predictions.transformed(rows)
+        table = self.albert.embeddings.word_embeddings.weight
+        return vocabulary_loss(told, table, self.predictions.bias, targets)
 
     def forward(
         self,

@@ -71,7 +71,7 @@ class HeldOutText:
                 detected += [float(right.sum()), len(right)]
             else:
                 read = read_masked(model, batch, world.device)
-                pooled, logits, targets = read.pooled, read.words, read.targets
+                pooled, logits, targets = read.pooled, model.predict_words(read.rows), read.targets
             loss += float(_summed_loss(logits, targets))
             hits += self._hits_by_band(logits, targets)
             pairs = torch.from_numpy(batch.labels["sentence_order_label"]).to(world.device)

@@ -93,7 +93,7 @@ class MaskedWords(Objective):
         model = self.model
         assert isinstance(model, AlbertForPreTraining)
         found = read_masked(model, batch, self.device, draw.depths)
-        sums = {"masked_lm_loss": _summed(found.words, found.targets)}
+        sums = {"masked_lm_loss": model.words_loss(found.rows, found.targets)}
         if "sentence_order_loss" in self.weights:
             sums["sentence_order_loss"] = _pair_loss(model, found.pooled, batch)
         return sums
@@ -147,12 +147,12 @@ class MaskedReading:
     """What a model makes of a batch with masks.
 
     Attributes:
-        words: (masked, vocab), logits of the masked words
+        rows: (masked, hidden), of the masked words
         targets: (masked,), their ids
         pooled: (sequences, hidden)
     """
 
-    words: Tensor
+    rows: Tensor
     targets: Tensor
     pooled: Tensor
 
@@ -170,7 +170,7 @@ def read_masked(
     assert inputs.wanted is not None
     rows = model.albert.encode(inputs, depths)
     return MaskedReading(
-        model.predict_words(rows[inputs.wanted.asked]),
+        rows[inputs.wanted.asked],
         torch.from_numpy(labels[masked]).to(device),
         model.albert.pool(rows, inputs.wanted.layout),
     )
