@@ -56,11 +56,11 @@ def test_chunks_in_bfloat16_are_no_further_from_the_truth_than_all_rows_at_once(
 
 
 def test_no_rows_are_no_loss_with_a_gradient_of_zero():
-    *weights, targets = made(0)
-    loss = vocabulary_loss(*weights, targets)
+    hidden, table, bias, targets = made(0)
+    loss = vocabulary_loss(hidden, table, bias, targets)
     loss.backward()
     assert loss.item() == 0
-    for weight in weights:
+    for weight in (hidden, table, bias):
         assert weight.grad is not None
         assert not weight.grad.any()
 
