@@ -15,7 +15,13 @@ from tables.picture import draw
 from tables.pretraining import Trial, columns
 from tables.table import Figures, Place, Table
 
-_PROBED = ("SST-2", "MNLI, 9,000 rows", "QQP, 9,000 rows", "SQuAD 1.1, small", "RACE, small")
+_PROBED = (
+    "SST-2, 2,000 rows",
+    "MNLI, 9,000 rows",
+    "QQP, 9,000 rows",
+    "SQuAD 1.1, small",
+    "RACE, small",
+)
 _SHOWS = ("size", "bytes", "memory", "speed", "tokens", "loss", "order", *_PROBED)
 _SMALL = ("size", "tokens", "loss", "accuracy", "order")
 _ALBERT = "--variant albatross-mini --optimizer muon --learning-rate 2e-3 --masking-rate 0.3"
@@ -109,7 +115,7 @@ RIVALS_TABLE = Table(
     """
 The same code, text, vocabulary of 8,192 pieces, steps and optimizer: an ALBERT of width 192 and 4
 layers, and the BERT of that width (layers of their own, E = H, next-sentence pairs), after equal
-tokens and after equal time. Means and deviations over two seeds, and two fine-tunings of each.
+tokens and after equal time. Means and deviations over two seeds, each fine-tuned once.
 Speed and memory are those of one thread in training.
 """,
     columns(_SHOWS),

@@ -15,11 +15,11 @@ from albatross.atomic import read_json
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.training.run_log import read_log
 from tables.files import write_sentences, write_shards, write_tables
-from tables.table import Figures, Place, spread
+from tables.table import Figures, Place, seeds_of, spread
 
 COMMON = (
     "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --masking-rate 0.2"
-    " --position-start sinusoidal --optimizer adamw --learning-rate 1e-3 --evaluations 4"
+    " --optimizer adamw --learning-rate 1e-3 --evaluations 4"
 )
 """What all runs have unless they say otherwise."""
 PROBES = {
@@ -34,7 +34,7 @@ PROBES = {
     "RACE, small": "--task race --data {data}/race --epochs 1 --max-length 256",
 }
 """How a pre-trained folder is judged, always alike: options of `albatross finetune`."""
-_PROBE_COMMON = "--precision bfloat16 --seeds 2"
+_PROBE_COMMON = "--precision bfloat16"
 # Points of a curve.
 _POINTS = 60
 _FIGURES = {
@@ -116,13 +116,15 @@ class Trial:
         key = "".join(c if c.isalnum() else "-" for c in name.lower())
         out = place.work / "probes" / f"{folder.name}-{key}"
         out.parent.mkdir(parents=True, exist_ok=True)
-        words = [*place.filled(PROBES[name]), *_PROBE_COMMON.split()]
+        # Two figures at least: of two runs one each, of a single run two.
+        words = [*place.filled(PROBES[name]), *_PROBE_COMMON.split(), "--seed", 0]
+        words += ["--seeds", 2 if self.seeds == 1 else 1]
         if place.limit is not None:
             words += ["--limit", place.limit, "--epochs", 1]
         if not (out / "run.json").is_file():
             place.albatross("finetune", folder, out, *words)
-        found: Figures = read_json(out / "run.json")["seeds"]
-        return found
+        task = next(iter(read_json(out / "task.json").values()))
+        return seeds_of(read_json(out / "run.json"), task.get("metric", "accuracy"))
 
 
 def _curve(folder: Path) -> dict[str, list[float]]:
