@@ -16,7 +16,7 @@ from albatross.atomic import read_json
 from tables.baselines import baseline_score
 from tables.counted import neighbour_score, order_score, word_vector_score
 from tables.files import write_builtin_records, write_shards, write_tables
-from tables.table import Figures, Place, Table
+from tables.table import Figures, Place, Table, is_finished
 
 # Weights and graphs; the vocabulary is counted once.
 _COUNTED = ("*.safetensors", "*.onnx", "*.json")
@@ -154,9 +154,9 @@ def _made(place: Place, name: str, words: list[Any]) -> Path:
     tuned.parent.mkdir(parents=True, exist_ok=True)
     words = [*words, "--precision", "bfloat16", "--seeds", _SEEDS]
     words += [] if place.limit is None else ["--limit", place.limit, "--epochs", 1]
-    if not (tuned / "run.json").is_file():
+    if not is_finished(tuned):
         place.albatross("finetune", "pretrained", tuned, *words)
-    if not (folder / "run.json").is_file():
+    if not is_finished(folder):
         place.albatross("export", tuned, folder, "--dtype", "int8")
     return folder
 
@@ -266,4 +266,5 @@ confidence and accuracy.
         "kB",
     ),
     ROWS,
+    of_encoder=True,
 )

@@ -15,7 +15,7 @@ from albatross.atomic import read_json
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.training.run_log import read_log
 from tables.files import write_sentences, write_shards, write_tables
-from tables.table import Figures, Place, seeds_of, spread
+from tables.table import Figures, Place, is_finished, seeds_of, spread
 
 COMMON = (
     "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --masking-rate 0.2"
@@ -94,7 +94,7 @@ class Trial:
         if place.limit is not None:
             words += ["--tokens", 1_000 * place.limit]
         memory = 0
-        if not (out / "run.json").is_file():
+        if not is_finished(out):
             memory = place.albatross("pretrain", *words)
         run = read_json(out / "run.json")
         weights = out / "model.safetensors"
@@ -121,7 +121,7 @@ class Trial:
         words += ["--seeds", 2 if self.seeds == 1 else 1]
         if place.limit is not None:
             words += ["--limit", place.limit, "--epochs", 1]
-        if not (out / "run.json").is_file():
+        if not is_finished(out):
             place.albatross("finetune", folder, out, *words)
         task = next(iter(read_json(out / "task.json").values()))
         return seeds_of(read_json(out / "run.json"), task.get("metric", "accuracy"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -13,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import albatross
 from albatross import __version__
 from albatross.atomic import read_json, write_json
 
 Figures = dict[str, Any]
 ROWS = Path(__file__).parents[1] / "rows"
 """The rows of the page: kept in the repository, so that each machine can add its own."""
+ENCODER = Path(albatross.__file__).parent / "builtin" / "pretrained" / "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Table:
         columns: what the cells of a row are
         rows: in their order
         picture: draws it into the page's folder, once its rows are there, and returns its file
+        of_encoder: whether its rows are of the encoder inside the package
     """
 
     key: str
@@ -90,6 +94,7 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[Row]
     picture: Callable[[Path, Path], Path | None] = lambda rows, folder: None
+    of_encoder: bool = False
 
     def kept(self, row: Row, rows: Path = ROWS) -> Path:
         """Return where a row's figures are, once they are there."""
@@ -106,6 +111,7 @@ class Table:
             "hardware": hardware(),
             "day": datetime.now(UTC).date().isoformat(),
             "version": __version__,
+            **({"encoder": encoder()} if self.of_encoder else {}),
         }
         path = self.kept(row, place.rows)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,16 +129,16 @@ class Table:
         found = [(row, read_json(path)) for row, path in kept if path.is_file()]
         if not found:
             return []
-        runs = list(dict.fromkeys((each["hardware"], each["day"]) for _, each in found))
+        runs = list(dict.fromkeys(_run_of(each) for _, each in found))
         lines = [f"## {self.title}", "", *self.text.strip().splitlines(), ""]
         lines += [_line([*self.columns, "run"]), "|" + "---|" * (len(self.columns) + 1)]
         for row, each in found:
-            run = 1 + runs.index((each["hardware"], each["day"]))
+            run = 1 + runs.index(_run_of(each))
             lines.append(_line([*row.cells(each["figures"]), str(run)]))
         drawn = self.picture(rows, folder)
         lines += [] if drawn is None else ["", f"![{self.title}]({drawn.name})"]
         missing = len(self.rows) - len(found)
-        said = [f"{number}: {machine}, {day}" for number, (machine, day) in enumerate(runs, 1)]
+        said = [f"{number}: {run}" for number, run in enumerate(runs, 1)]
         return [
             *lines,
             "",
@@ -151,6 +157,22 @@ def hardware() -> str:
 
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{os.cpu_count()} cores of {model}{gpu}"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run wrote the folder to its end: one that was stopped left its state there."""
+    return (folder / "run.json").is_file() and not (folder / "training_state").is_dir()
+
+
+def encoder() -> str:
+    """Return the beginning of the checksum of the encoder inside the package."""
+    return hashlib.sha256(ENCODER.read_bytes()).hexdigest()[:8]
+
+
+def _run_of(kept: Mapping[str, Any]) -> str:
+    """Say on what and when a row was measured, and if with another encoder than today's."""
+    earlier = kept.get("encoder", encoder()) != encoder()
+    return f"{kept['hardware']}, {kept['day']}{', an earlier encoder' if earlier else ''}"
 
 
 def seeds_of(run: Mapping[str, Any], metric: str) -> Figures:

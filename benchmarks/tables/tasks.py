@@ -9,7 +9,7 @@ from typing import Any
 from albatross.atomic import read_json
 from tables.baselines import baseline_score
 from tables.files import write_tables, write_translation
-from tables.table import Figures, Place, Table, seeds_of
+from tables.table import Figures, Place, Table, is_finished, seeds_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TaskRow:
         words = [*place.filled(self.options), "--seeds", self.seeds]
         if place.limit is not None:
             words += ["--limit", place.limit, "--epochs", 1, "--seeds", 2]
-        if not (out / "run.json").is_file():
+        if not is_finished(out):
             place.albatross("finetune", *place.filled(self.model), out, *words)
         run = read_json(out / "run.json")
         baseline = baseline_score(self.baseline, out, run)
@@ -181,4 +181,5 @@ where the script writes as tables what is published otherwise.
 """,
     ("task", "metric", "mean", "deviation", "seeds", "baseline", "command"),
     ROWS,
+    of_encoder=True,
 )
