@@ -152,7 +152,7 @@ def _made(place: Place, name: str, words: list[Any]) -> Path:
     """Fine-tune from `pretrained`, keep the median of the seeds, and export it in 8 bits."""
     tuned, folder = (place.work / "builtins" / each for each in (f"{name}-float", name))
     tuned.parent.mkdir(parents=True, exist_ok=True)
-    words = [*words, "--precision", "bfloat16", "--seeds", _SEEDS]
+    words = [*words, "--seeds", _SEEDS]
     words += [] if place.limit is None else ["--limit", place.limit, "--epochs", 1]
     if not is_finished(tuned):
         place.albatross("finetune", "pretrained", tuned, *words)

@@ -34,7 +34,6 @@ PROBES = {
     "RACE, small": "--task race --data {data}/race --epochs 1 --max-length 256",
 }
 """How a pre-trained folder is judged, always alike: options of `albatross finetune`."""
-_PROBE_COMMON = "--precision bfloat16"
 # Points of a curve.
 _POINTS = 60
 _FIGURES = {
@@ -117,7 +116,7 @@ class Trial:
         out = place.work / "probes" / f"{folder.name}-{key}"
         out.parent.mkdir(parents=True, exist_ok=True)
         # Two figures at least: of two runs one each, of a single run two.
-        words = [*place.filled(PROBES[name]), *_PROBE_COMMON.split(), "--seed", 0]
+        words = [*place.filled(PROBES[name]), "--seed", 0]
         words += ["--seeds", 2 if self.seeds == 1 else 1]
         if place.limit is not None:
             words += ["--limit", place.limit, "--epochs", 1]
