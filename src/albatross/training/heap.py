@@ -1,17 +1,14 @@
-"""How freed memory is kept or given back between the tensors of a step, where one may say."""
+"""How freed memory is kept or given back between the tensors of a step, where libc lets one say."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from typing import Literal
 
 # Names and numbers of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST = 2**31 - 1
-# A step has some 35, or twice as many with a generator.
-_KERNELS = "128"
 # What is larger is a tensor of many rows.
 _TENSOR = 2**20
 
@@ -23,12 +20,7 @@ def tune_heap(prefer: Literal["speed", "memory"]) -> bool:
     of a step. `memory` gives every large tensor back at once: with activation checkpointing, large
     tensors come and go between small ones that stay, and the holes between them had taken three
     times what was alive.
-
-    Either way oneDNN, which multiplies bfloat16, keeps fewer of the kernels that it has compiled.
-    It keeps one, and buffers, for each number of rows: with as many predicted words as a step
-    happens to have, that was gigabytes.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _KERNELS)  # read at its first product
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None)
