@@ -391,12 +391,6 @@ def test_the_recipe_of_the_search_is_the_default():
     }
 
 
-@pytest.mark.parametrize(("length", "stages"), [(512, ("64:0.9",)), (64, ()), (32, ())])
-def test_short_samples_come_first_where_samples_are_longer(length, stages):
-    settings = PretrainSettings(Path("shards"), Path("out"), max_length=length)
-    assert settings.length_stages == stages
-
-
 @pytest.mark.parametrize("size", ["base", "large", "xlarge", "xxlarge"])
 def test_the_papers_recipes_have_nothing_of_our_own(size, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -17,9 +17,6 @@ from albatross.settings.shape import parse_shape
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
 _FROM = tyro.conf.arg(aliases=("--from",))
 _STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: none)")
-_LENGTHS = tyro.conf.arg(
-    metavar="VALUE:UNTIL...", help_behavior_hint="(default: 64:0.9 where `--max-length` is more)"
-)
 _POSITIONS = tyro.conf.arg(help_behavior_hint="(default: sinusoidal)")
 _SHAPE = tyro.conf.arg(metavar="KEY=VALUE...", help_behavior_hint="(default: the variant's)")
 _COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
@@ -105,7 +102,7 @@ class PretrainSettings(TrainingSettings):
     """Tokens that go through the model at once; larger steps add up their gradients."""
     max_length: int = 128
     """Tokens of a sample, specials included."""
-    length_stages: Annotated[tuple[str, ...] | None, _LENGTHS] = None
+    length_stages: Annotated[tuple[str, ...], _STAGES] = ()
     """Shorter samples first: 64:0.9 is 64 tokens until 0.9 of the run, `--max-length` after;
     without a value none are."""
     depth_stages: Annotated[tuple[str, ...], _STAGES] = ()
@@ -160,9 +157,6 @@ class PretrainSettings(TrainingSettings):
         variant(self.variant, **parse_shape(self.shape))
         if self.from_model is not None:
             self._check_no_start()
-        if self.length_stages is None:
-            stages = ("64:0.9",) if self.max_length > 64 else ()
-            object.__setattr__(self, "length_stages", stages)
         lengths = {name: getattr(self, name) for name in self.alternatives}
         given = [f"--{name} {value}" for name, value in lengths.items() if value is not None]
         if len(given) > 1:

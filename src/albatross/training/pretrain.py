@@ -223,7 +223,7 @@ class _Run:
             lambda length: [self.source(f.train, length, held_out=False) for f in folders],
             batch_tokens=settings.batch_tokens,
             max_length=settings.max_length,
-            length_stages=parse_stages(settings.length_stages or ()),
+            length_stages=parse_stages(settings.length_stages),
             micro_tokens=settings.micro_tokens,
             batch_start=start,
             batch_warmup=settings.batch_warmup,
