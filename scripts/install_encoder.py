@@ -2,8 +2,10 @@
 
     python scripts/install_encoder.py runs/default
 
-Weights go in as 16-bit floats, with the graphs by which `fill-mask` and `coherence` answer without
-torch. The models made from it are made again afterwards: `scripts/install_builtins.py`.
+Where a run went on from another (`pretrain --from`), the folders stand in the order of their runs:
+the last one's model goes in, and the card counts all of them. Weights go in as 16-bit floats, with
+the graphs by which `fill-mask` and `coherence` answer without torch. The models made from it are
+made again afterwards: `scripts/install_builtins.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -51,10 +54,10 @@ size {embedding_size}, {vocab_size:,} lower-case pieces, positions for 512 token
 
 English Wikipedia, articles of 2008 to 2018 (CC BY-SA), and 67 English novels of 1840 to 1920
 (public domain): {text:.1f} M tokens, of which {seen:.0f} M were seen, {passes:.1f} times all of it,
-in {hours:.1f} hours on {machine}. {energy}
+in {hours:.1f} hours on {machine}{runs}. {energy}
 {start}
 
-`python scripts/train_default.py` makes it, by `recipes/albatross-mini.toml`; why that recipe:
+`python scripts/train_default.py` makes such a model, by `recipes/albatross-mini.toml`; why so:
 `docs/results.md` and `docs/log.md`.
 
 ## Figures
@@ -73,28 +76,32 @@ own data before you rely on it.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="the folder that the training wrote")
-    given = parser.parse_args()
+    parser.add_argument("folders", type=Path, nargs="+", help="of the training, in their order")
+    folders = parser.parse_args().folders
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out"
-        words = ["export", given.folder, out, "--dtype", "float16"]
+        words = ["export", folders[-1], out, "--dtype", "float16"]
         subprocess.run([sys.executable, "-m", "albatross", *map(str, words)], check=True)
         shutil.rmtree(PACKAGE)
         PACKAGE.mkdir()
         for path in (path for pattern in _COPIED for path in out.glob(pattern)):
             shutil.copyfile(path, PACKAGE / path.name)
-    (PACKAGE / "README.md").write_text(_card(), encoding="utf-8")
+    (PACKAGE / "README.md").write_text(_card(folders), encoding="utf-8")
     print(f"Wrote {PACKAGE}.")
 
 
-def _card() -> str:
-    """Return the card, with the figures of the run."""
-    run, config = read_json(PACKAGE / "run.json"), read_json(PACKAGE / "config.json")
-    metrics, progress, settings = run["metrics"], run["progress"], run["settings"]
+def _card(folders: Sequence[Path]) -> str:
+    """Return the card, with the figures of the runs."""
+    runs = [read_json(folder / "run.json") for folder in folders]
+    run, config = runs[-1], read_json(PACKAGE / "config.json")
+    metrics, settings = run["metrics"], run["settings"]
+    tokens_seen, seconds, energy = (
+        sum(each["progress"][part] for each in runs) for part in ("tokens", "seconds", "watt_hours")
+    )
     weights = PACKAGE / "model.safetensors"
     shapes = [entry.shape for entry in read_header(weights).values()]
     tokens: int = run["data"]["train"]["tokens"]
-    energy, vectors = progress["watt_hours"], run["data"].get("word_vectors")
+    vectors = runs[0]["data"].get("word_vectors")
     figures: dict[str, Any] = {
         **config,
         **settings,
@@ -102,10 +109,11 @@ def _card() -> str:
         "parameters": sum(prod(shape) for shape in shapes) / 1e6,
         "megabytes": weights.stat().st_size / 1e6,
         "text": tokens / 1e6,
-        "seen": progress["tokens"] / 1e6,
-        "passes": progress["tokens"] / tokens,
-        "hours": progress["seconds"] / 3_600,
+        "seen": tokens_seen / 1e6,
+        "passes": tokens_seen / tokens,
+        "hours": seconds / 3_600,
         "machine": "one core" if settings["threads"] == 1 else "two cores",
+        "runs": f", in {len(runs)} runs" if len(runs) > 1 else "",
         "start": _WORD_VECTORS.format(**vectors) if vectors else "",
         "energy": f"About {energy:.0f} Wh (`energy.py` says how it comes about)." if energy else "",
         "right": 100 * metrics["masked_lm_accuracy"],
