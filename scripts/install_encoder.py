@@ -25,10 +25,6 @@ from albatross.checkpoints.safetensors_file import read_header
 
 PACKAGE = Path(__file__).parents[1] / "src" / "albatross" / "builtin" / "pretrained"
 _COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
-_WORD_VECTORS = """
-Its embeddings started from the word vectors of `{file}`: GloVe's, counted from 6 billion words of
-encyclopedia and news (public domain, PDDL 1.0; `scripts/unpack_word_vectors.py`).
-"""
 _CARD = """\
 ---
 library_name: albatross
@@ -55,7 +51,6 @@ size {embedding_size}, {vocab_size:,} lower-case pieces, positions for 512 token
 English Wikipedia, articles of 2008 to 2018 (CC BY-SA), and 67 English novels of 1840 to 1920
 (public domain): {text:.1f} M tokens, of which {seen:.0f} M were seen, {passes:.1f} times all of it,
 in {hours:.1f} hours on {machine}{runs}. {energy}
-{start}
 
 `python scripts/train_default.py` makes such a model, by `recipes/albatross-mini.toml`; why so:
 `docs/results.md` and `docs/log.md`.
@@ -101,7 +96,6 @@ def _card(folders: Sequence[Path]) -> str:
     weights = PACKAGE / "model.safetensors"
     shapes = [entry.shape for entry in read_header(weights).values()]
     tokens: int = run["data"]["train"]["tokens"]
-    vectors = runs[0]["data"].get("word_vectors")
     figures: dict[str, Any] = {
         **config,
         **settings,
@@ -114,7 +108,6 @@ def _card(folders: Sequence[Path]) -> str:
         "hours": seconds / 3_600,
         "machine": "one core" if settings["threads"] == 1 else "two cores",
         "runs": f", in {len(runs)} runs" if len(runs) > 1 else "",
-        "start": _WORD_VECTORS.format(**vectors) if vectors else "",
         "energy": f"About {energy:.0f} Wh (`energy.py` says how it comes about)." if energy else "",
         "right": 100 * metrics["masked_lm_accuracy"],
         "order": 100 * metrics["sentence_order_accuracy"],

@@ -4,7 +4,7 @@
 
 makes the vocabulary, the shards and the model of `recipes/albatross-mini.toml`, on the GPU if torch
 sees one; stopped, the same command goes on. What comes after `--` goes to `albatross pretrain`:
-`-- --budget 25m --batch-tokens 65536`, `-- --word-vectors glove.6B.100d.txt`.
+`-- --budget 25m --batch-tokens 65536`.
 
 `--parts FOLDER` then packs the model, with the state of a run that has not ended, into parts of
 15 MB with a checksum each, for ways that take no large files; `--join FOLDER` makes the folder
