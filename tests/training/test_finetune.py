@@ -269,6 +269,26 @@ def test_other_kinds_learn_from_tables(short, tmp_path, kind):
     assert run["metrics"]
 
 
+def test_pairs_without_numbers_teach_similarity_and_are_measured_on_pairs_with(short, tmp_path):
+    words = ("gull", "tern", "storm", "sea")
+    rows = [{"text": f"a {word}", "text_pair": f"the {word}"} for word in words]
+    asked = [
+        {"text": f"a {a}", "text_pair": f"the {b}", "label": 5 * (a == b)}
+        for a in words
+        for b in words
+    ]
+    train, dev = tmp_path / "pairs.jsonl", tmp_path / "dev.jsonl"
+    train.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    dev.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
+    pairs = replace(short, task="similarity", name="", train=train, epochs=80)
+    finetune(replace(pairs, dev=dev))
+    assert read(short.out / "run.json")["metrics"]["pearson"] > 0.9
+    finetune(replace(pairs, out=tmp_path / "unmeasured", epochs=1))
+    assert not read(tmp_path / "unmeasured" / "run.json")["metrics"]
+    with pytest.raises(LabelError, match="must carry a label"):
+        finetune(replace(pairs, out=tmp_path / "refused", dev=train))
+
+
 # === Refusals ===
 
 

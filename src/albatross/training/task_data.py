@@ -127,11 +127,12 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
             otherwise=settings.otherwise,
         ),
     )
-    task.check(records)
-    for part in dev.values():
+    # Pairs without numbers are enough to learn from, and not to be measured on.
+    unlabeled = isinstance(task, SimilarityTask) and task.loss == "contrastive"
+    for part in dev.values() if unlabeled else (records, *dev.values()):
         task.check(part)
     held_out: list[Any] = []
-    if not dev and settings.hold_out:
+    if not dev and settings.hold_out and not unlabeled:
         records, held_out = hold_out(records, settings.hold_out, by_label=kind in _WITH_CLASSES)
         dev = {"held_out": held_out} if held_out else {}
     tuning: list[Any] = []
