@@ -1,12 +1,15 @@
 import hashlib
 import json
 
+import pytest
+
 from albatross.report import file_digest, model_card, run_record
 
 CONFIG = {
     "hidden_size": 128,
     "num_hidden_layers": 4,
     "cross_layer_sharing": "all",
+    "num_hidden_groups": 1,
     "embedding_size": 64,
     "vocab_size": 8_192,
 }
@@ -30,7 +33,7 @@ def test_a_record_is_json_and_names_the_versions():
 
 
 def test_a_card_says_what_was_done_and_measured():
-    lines = model_card(record(), CONFIG).splitlines()
+    lines = model_card(record(), CONFIG, {"reviews": "classification"}).splitlines()
     assert lines[0] == lines[3] == "---"
     assert "pipeline_tag: text-classification" in lines
     assert "# reviews" in lines
@@ -45,10 +48,39 @@ def test_a_card_without_figures_says_so():
     assert "pipeline_tag: fill-mask" in card
 
 
+@pytest.mark.parametrize(
+    ("kinds", "tag"),
+    [
+        (("tagging",), "token-classification"),
+        (("spans",), "question-answering"),
+        (("classification", "ordinal"), "text-classification"),
+        (("classification", "tagging"), None),
+    ],
+)
+def test_a_card_names_its_tasks_and_one_pipeline_at_most(kinds, tag):
+    card = model_card(record(), CONFIG, {f"task-{n}": kind for n, kind in enumerate(kinds)})
+    assert f"\n# {', '.join(f'task-{n}' for n in range(len(kinds)))}\n" in card
+    assert (f"pipeline_tag: {tag}" if tag else "library_name: albatross\n---") in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "4 layers that are one set of weights,"),
+        ({"num_hidden_groups": 2}, "4 layers in 2 groups, each one set of weights,"),
+        ({"cross_layer_sharing": "ffn"}, "4 layers that share their feed-forward parts,"),
+        ({"cross_layer_sharing": "none", "num_hidden_groups": 4}, "with weights of their own,"),
+    ],
+)
+def test_a_card_says_what_layers_share(changes, said):
+    assert said in model_card(record(), {**CONFIG, **changes})
+
+
 def test_cards_of_real_runs_name_their_shape(pretrained, finetuned):
     assert "# albatross-tiny" in (pretrained / "README.md").read_text()
     card = (finetuned / "README.md").read_text()
-    assert "hidden size 128, 4 layers that share weights (`all`)" in card
+    assert "hidden size 128, 4 layers that are one set of weights" in card
+    assert "pipeline_tag: text-classification" in card
     assert "| accuracy | 1.0000 |" in card
 
 

@@ -9,6 +9,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+# What Hugging Face calls a kind of task.
+_PIPELINES = {
+    "choice": "multiple-choice",
+    "coherence": "text-classification",
+    "fill-mask": "fill-mask",
+    "generation": "text-generation",
+    "similarity": "sentence-similarity",
+    "spans": "question-answering",
+    "tagging": "token-classification",
+}
+_SHARING = {
+    "all": "that are one set of weights",
+    "attention": "that share their attention",
+    "ffn": "that share their feed-forward parts",
+    "none": "with weights of their own",
+}
 _PACKAGES = ("albatross", "torch", "numpy", "sentencepiece", "safetensors", "onnxruntime")
 
 
@@ -33,21 +49,29 @@ def run_record(
     }
 
 
-def model_card(run: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """Return a model card in Markdown: what was trained, with which figures and limits."""
-    settings = run["settings"]
-    progress = run["progress"]
+def model_card(
+    run: Mapping[str, Any], config: Mapping[str, Any], tasks: Mapping[str, str] | None = None
+) -> str:
+    """Return a model card in Markdown: what was trained, with which figures and limits.
+
+    Args:
+        run: the contents of `run.json`.
+        config: those of `config.json`.
+        tasks: the kind of each task by its name; a model without tasks fills gaps.
+    """
+    progress, kinds = run["progress"], tasks or {"": "fill-mask"}
+    pipelines = {_PIPELINES.get(kind, "text-classification") for kind in kinds.values()}
     lines = [
         "---",
         "library_name: albatross",
-        f"pipeline_tag: {'fill-mask' if run['verb'] == 'pretrain' else 'text-classification'}",
+        *(f"pipeline_tag: {pipeline}" for pipeline in pipelines if len(pipelines) == 1),
         "---",
         "",
-        f"# {settings.get('name') or settings.get('variant') or 'model'}",
+        f"# {', '.join(tasks or ()) or run['settings'].get('variant') or 'model'}",
         "",
         f"An ALBERT made by `albatross {run['verb']}`:"
-        f" hidden size {config['hidden_size']}, {config['num_hidden_layers']} layers that share"
-        f" weights (`{config['cross_layer_sharing']}`), embedding size {config['embedding_size']},"
+        f" hidden size {config['hidden_size']}, {config['num_hidden_layers']} layers"
+        f" {_sharing(config)}, embedding size {config['embedding_size']},"
         f" {config['vocab_size']:,} pieces.",
         "",
         "## Training",
@@ -75,6 +99,14 @@ def file_digest(path: Path) -> dict[str, str]:
     """Return a file's name and SHA-256, as `run.json` names data."""
     with path.open("rb") as stream:
         return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _sharing(config: Mapping[str, Any]) -> str:
+    """Say what the layers share."""
+    sharing, groups = config["cross_layer_sharing"], config["num_hidden_groups"]
+    if sharing == "all" and groups > 1:
+        return f"in {groups} groups, each one set of weights"
+    return _SHARING[sharing]
 
 
 def _table(metrics: Mapping[str, float]) -> list[str]:

@@ -138,5 +138,6 @@ def _copy(folder: Path, out: Path, seeds: Mapping[str, Any]) -> None:
         if is_delta(folder):
             move_base(draft, folder, out)
         write_json(draft / RUN, run)
-        card = model_card(run, read_json(folder / CONFIG))
+        kinds = {name: task["kind"] for name, task in read_json(folder / TASKS).items()}
+        card = model_card(run, read_json(folder / CONFIG), kinds)
         (draft / CARD).write_text(card, encoding="utf-8")

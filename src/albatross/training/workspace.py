@@ -191,7 +191,8 @@ class Workspace:
         if self.tasks:
             write_tasks(folder, self.tasks)
         RunLog(self.settings.out / LOG).copy_to(folder / LOG)
-        (folder / CARD).write_text(model_card(run, config.to_dict()), encoding="utf-8")
+        kinds = {task.name: task.kind for task in self.tasks}
+        (folder / CARD).write_text(model_card(run, config.to_dict(), kinds), encoding="utf-8")
 
     def _check_same_run(self) -> None:
         """Refuse to go on with a run of another verb, other settings or other data.
