@@ -100,7 +100,7 @@ def test_words_are_shown_by_how_frequent_they_are(page_of):
     page = page_of([step(1), evaluation(1, **bands)])
     title = "Masked words found, by how frequent they are"
     assert page.lines(title) == {"common": [(1, 0.1)], "rare": [(1, 0)]}
-    assert list(page.lines("Accuracy on held-out text")) == ["masked words"]
+    assert list(page.lines("Accuracy, held out")) == ["masked words"]
 
 
 def test_skipped_steps_are_marked_and_counted(page_of):

@@ -169,7 +169,7 @@ def _accuracies(columns: Columns) -> list[Chart]:
     bands = {band: f"masked_lm_accuracy_{band}" for band in _BANDS}
     charts = []
     for title, names in (
-        ("Accuracy on held-out text", whole),
+        ("Accuracy, held out", whole),
         ("Masked words found, by how frequent they are", bands),
     ):
         lines = [
@@ -278,7 +278,7 @@ def _arrays(growing: _Growing) -> dict[str, tuple[Numbers, Numbers]]:
 
 def _title(name: str) -> str:
     """Return a figure's name for people."""
-    return _TITLES.get(name, name.replace("_", " "))
+    return _TITLES.get(name, name.removeprefix("heads.").replace("_", " "))
 
 
 def _figure(value: float) -> str:

@@ -143,7 +143,8 @@ class Workspace:
         if self.world.is_first:
             with writing(self.settings.out) as folder:
                 self._write(folder, trainer, arrays, metrics)
-                write_curves(folder / LOG, folder / CURVES, title=self.settings.out.name)
+                names = [task.name for task in self.tasks] or [self.settings.out.name]
+                write_curves(folder / LOG, folder / CURVES, title=", ".join(names))
         return self.settings.out
 
     def say(self, line: str) -> None:
