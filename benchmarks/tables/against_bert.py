@@ -12,7 +12,7 @@ from albatross.atomic import read_json
 from albatross.training.run_log import read_log
 from tables.files import write_shards
 from tables.picture import draw
-from tables.pretraining import Trial, columns
+from tables.pretraining import FOUND, Trial, columns
 from tables.table import Figures, Place, Table
 
 _PROBED = (
@@ -24,28 +24,25 @@ _PROBED = (
 )
 _SHOWS = ("size", "bytes", "memory", "speed", "tokens", "loss", "order", *_PROBED)
 _SMALL = ("size", "tokens", "loss", "accuracy", "order")
-_ALBERT = "--variant albatross-mini --optimizer muon --learning-rate 2e-3 --masking-rate 0.3"
+_ALBERT = f"{FOUND} --variant albatross-mini"
 _UNSHARED = "cross_layer_sharing=none num_hidden_groups=4"
-_BERT = (
-    f"{_ALBERT} --objective nsp --shape {_UNSHARED} embedding_size=192 embedding_projection=false"
-)
-_TINY = _ALBERT.replace("albatross-mini", "albatross-tiny")
+_BERT = f"--objective nsp --shape {_UNSHARED} embedding_size=192 embedding_projection=false"
+_TINY = f"{FOUND} --variant albatross-tiny --tokens 6000000"
 _SEEDS = 2
 
 RIVALS = tuple(
-    Trial(name, f"{options} --tokens {tokens}", _SEEDS, _PROBED, _SHOWS)
+    Trial(name, f"{options} --tokens {tokens}".strip(), _SEEDS, _PROBED, _SHOWS, common=_ALBERT)
     for name, options, tokens in (
-        ("ALBERT", _ALBERT, 7_000_000),
+        ("ALBERT", "", 7_000_000),
         ("BERT, equal tokens", _BERT, 7_000_000),
         ("BERT, equal time", _BERT, 6_500_000),
     )
 )
 
 
-def _ablation(name: str, shape: str = "", objective: str = "sop") -> Trial:
+def _ablation(name: str, options: str = "") -> Trial:
     """Return a small run that differs from the first in one thing at most."""
-    words = [_TINY, "--tokens 6000000", f"--shape {shape}" if shape else ""]
-    return Trial(name, " ".join([*words, f"--objective {objective}"]), _SEEDS, (), _SMALL)
+    return Trial(name, options, _SEEDS, (), _SMALL, common=_TINY)
 
 
 @dataclass(frozen=True)
@@ -86,13 +83,13 @@ class OtherDepth:
 
 ABLATIONS: tuple[Trial, ...] = (
     _ablation("all shared, E 128, as wide as H, sentence order"),
-    _ablation("attention shared", "cross_layer_sharing=attention"),
-    _ablation("feed-forward shared", "cross_layer_sharing=ffn"),
-    _ablation("nothing shared", _UNSHARED),
-    _ablation("E 64", "embedding_size=64"),
-    _ablation("E 32", "embedding_size=32"),
-    _ablation("next sentence", objective="nsp"),
-    _ablation("masked words alone", objective="none"),
+    _ablation("attention shared", "--shape cross_layer_sharing=attention"),
+    _ablation("feed-forward shared", "--shape cross_layer_sharing=ffn"),
+    _ablation("nothing shared", f"--shape {_UNSHARED}"),
+    _ablation("E 64", "--shape embedding_size=64"),
+    _ablation("E 32", "--shape embedding_size=32"),
+    _ablation("next sentence", "--objective nsp"),
+    _ablation("masked words alone", "--objective none"),
 )
 
 
@@ -112,11 +109,13 @@ def _picture(rows: Path, folder: Path) -> Path | None:
 RIVALS_TABLE = Table(
     "bert",
     "ALBERT against BERT",
-    """
+    f"""
 The same code, text, vocabulary of 8,192 pieces, steps and optimizer: an ALBERT of width 192 and 4
 layers, and the BERT of that width (layers of their own, E = H, next-sentence pairs), after equal
 tokens and after equal time. Means and deviations over two seeds, each fine-tuned once.
-Speed and memory are those of one thread in training.
+Speed and memory are those of one thread in training. All have
+
+    {_ALBERT}
 """,
     columns(_SHOWS),
     RIVALS,
@@ -125,10 +124,12 @@ Speed and memory are those of one thread in training.
 ABLATIONS_TABLE = Table(
     "ablations",
     "The paper's ablations, in small",
-    """
+    f"""
 Width 128, 4 layers, 8,192 pieces, equal tokens, two seeds; each differs from the first row in what
 its name says. Wider models need several times the tokens before they part. Below, the first model
-applied more and fewer times than it has learned with.
+applied more and fewer times than it has learned with. All have
+
+    {_TINY}
 """,
     columns(_SMALL),
     (*ABLATIONS, *(OtherDepth(depths) for depths in (2, 3, 5, 6, 8))),

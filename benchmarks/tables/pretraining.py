@@ -17,11 +17,11 @@ from albatross.training.run_log import read_log
 from tables.files import write_sentences, write_shards, write_tables
 from tables.table import Figures, Place, is_finished, seeds_of, spread
 
-COMMON = (
-    "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --masking-rate 0.2"
-    " --optimizer adamw --learning-rate 1e-3 --evaluations 4"
-)
-"""What all runs have unless they say otherwise."""
+_ALL = "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --evaluations 4"
+SEARCHED = f"{_ALL} --masking-rate 0.2 --optimizer adamw --learning-rate 1e-3"
+"""What the runs of the search have unless they say otherwise."""
+FOUND = f"{_ALL} --masking-rate 0.3 --optimizer muon --learning-rate 2e-3"
+"""What the search found, and all runs after it have."""
 PROBES = {
     "SST-2, 2,000 rows": "--task sst2 --train {work}/sst2/train.tsv --dev {work}/sst2/dev.tsv"
     " --limit 2000 --epochs 4 --dropout 0.1",
@@ -49,13 +49,14 @@ class Trial:
 
     Attributes:
         name: what it is called, and its folder
-        options: of `albatross pretrain`, beside those of COMMON
+        options: of `albatross pretrain`, beside those that all rows have
         seeds: how many runs
         probes: keys of PROBES
         shows: the cells beside name and command: size, bytes, memory, speed, tokens, keys of
             _FIGURES and of PROBES
         pieces: of the vocabulary
         shards: the folder that it reads; that of the pre-training text when not given
+        common: options that all rows of the table have, which its text says
     """
 
     name: str
@@ -65,6 +66,7 @@ class Trial:
     shows: tuple[str, ...] = ("size", "tokens", "loss", "accuracy", "order")
     pieces: int = 8_192
     shards: str = ""
+    common: str = FOUND
 
     def measure(self, place: Place) -> Figures:
         """Train and probe with every seed."""
@@ -75,7 +77,8 @@ class Trial:
     def cells(self, found: Mapping[str, Any]) -> list[str]:
         """Return name, what is shown, and the command's options."""
         shown = [_shown(key, found["runs"]) for key in self.shows]
-        return [self.name, *shown, f"`{self.options.replace('{work}', 'WORK')}`"]
+        options = self.options.replace("{work}", "WORK")
+        return [self.name, *shown, f"`{options}`" if options else ""]
 
     def folder(self, work: Path, seed: int = 0) -> Path:
         """Return where the run of a seed is."""
@@ -86,7 +89,7 @@ class Trial:
         """Train with one seed, and return its figures."""
         out = self.folder(place.work, seed)
         out.parent.mkdir(parents=True, exist_ok=True)
-        words = [shards, out, *COMMON.split()]
+        words = [shards, out, *self.common.split()]
         words += [*place.filled(self.options), "--seed", seed]
         if place.threads is not None:
             words += ["--threads", place.threads]

@@ -7,7 +7,7 @@ one of two busy cores; its speed is what `albatross pretrain --dry-run` says.
 
 from __future__ import annotations
 
-from tables.pretraining import Trial, columns
+from tables.pretraining import SEARCHED, Trial, columns
 from tables.table import Table
 
 _SHOWS = ("size", "tokens", "loss", "accuracy", "order")
@@ -21,11 +21,12 @@ _256 = (
 
 
 def _screen(name: str, options: str, seeds: int = 1) -> Trial:
-    return Trial(name, options, seeds, (), _SHOWS)
+    return Trial(name, options, seeds, (), _SHOWS, common=SEARCHED)
 
 
 def _candidate(name: str, options: str, pieces: int) -> Trial:
-    return Trial(name, options, 1, _PROBES, ("size", "tokens", "loss", *_PROBES), pieces)
+    shows = ("size", "tokens", "loss", *_PROBES)
+    return Trial(name, options, 1, _PROBES, shows, pieces, common=SEARCHED)
 
 
 _192_BY_MUON = f"{_TINY} 14000000 {_MUON} {_192}"
@@ -59,11 +60,12 @@ CANDIDATES = (
 SCREENS_TABLE = Table(
     "recipe",
     "The search for a recipe",
-    """
-Runs of `albatross pretrain WORK/shards OUT` with the options of `COMMON` in
-`benchmarks/tables/pretraining.py` and those below, one thread each, of equal processor time: eleven
-minutes, and for the shapes at the end twenty-three. Held-out figures have the paper's masking,
-whatever a run learns with.
+    f"""
+Runs of `albatross pretrain WORK/shards OUT` with the options below, one thread each, of equal
+processor time: eleven minutes, and for the shapes at the end twenty-three. Held-out figures have
+the paper's masking, whatever a run learns with. What a run does not say otherwise:
+
+    {SEARCHED}
 """,
     columns(_SHOWS),
     SCREENS,
