@@ -56,6 +56,12 @@ def test_built_in_models_are_found_by_name():
     assert (find_model("sentiment") / "config.json").is_file()
 
 
+def test_the_models_of_the_package_take_less_than_twelve_megabytes():
+    folders = [find_model(name) for name in builtin_names()]
+    files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
+    assert 1e6 < sum(file.stat().st_size for file in files) < 12e6
+
+
 def test_a_task_inside_a_built_in_model_is_a_name_of_its_own(here):
     assert find_model("fill-mask") == find_model("coherence") == find_model("pretrained")
     assert builtin_task("coherence") == "coherence"
