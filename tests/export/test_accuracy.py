@@ -1,6 +1,7 @@
 """The gate: what rounding costs on the user's records, and a word of warning without them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,26 +75,29 @@ def test_the_table_shows_both_figures_and_what_is_lost():
 def test_an_export_is_measured_on_the_records_that_are_given(
     finetuned, tmp_path, dev, dtype, capsys
 ):
-    out = export(ExportSettings(finetuned, tmp_path / "out", dtype, dev=dev))
+    out = export(ExportSettings(finetuned, tmp_path / "out", dtype, dev=(str(dev),)))
     found = run_of(out)["export"]
     assert found["dtype"] == dtype
-    assert (found["dev"]["file"], found["dev"]["metric"]) == ("dev.tsv", "accuracy")
-    assert found["dev"]["float32"] == found["dev"][dtype] == pytest.approx(0.75)
+    (measured,) = found["dev"].values()
+    assert (measured["file"], measured["metric"]) == ("dev.tsv", "accuracy")
+    assert measured["float32"] == measured[dtype] == pytest.approx(0.75)
     assert "accuracy                0.7500    0.7500          0.00   on 32 records" in (
         capsys.readouterr().err
     )
 
 
 def test_more_loss_than_is_allowed_leaves_nothing(finetuned, tmp_path, train_file, rounds_coarsely):
-    settings = ExportSettings(finetuned, tmp_path / "out", "int8", dev=train_file)
+    settings = ExportSettings(finetuned, tmp_path / "out", "int8", dev=(str(train_file),))
     with pytest.raises(FolderError, match=r"no more than --max-loss 0\.5 points of accuracy\. Rec"):
         export(settings)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_lost_may_be_allowed(finetuned, tmp_path, train_file, rounds_coarsely):
-    settings = ExportSettings(finetuned, tmp_path / "out", "int8", dev=train_file, max_loss=100)
-    found = run_of(export(settings))["export"]["dev"]
+    settings = ExportSettings(
+        finetuned, tmp_path / "out", "int8", dev=(str(train_file),), max_loss=100
+    )
+    (found,) = run_of(export(settings))["export"]["dev"].values()
     assert found["float32"] - found["int8"] > 0.005
 
 
@@ -101,7 +105,7 @@ def test_records_that_cannot_be_scored_leave_nothing(finetuned, tmp_path):
     bad = tmp_path / "bad.tsv"
     bad.write_text("sentence\tlabel\nA lovely film.\tsplendid\n", encoding="utf-8")
     with pytest.raises(DataError, match="splendid"):
-        export(ExportSettings(finetuned, tmp_path / "out", "int8", dev=bad))
+        export(ExportSettings(finetuned, tmp_path / "out", "int8", dev=(str(bad),)))
     assert list(tmp_path.iterdir()) == [bad]
 
 
@@ -136,11 +140,30 @@ def test_a_pretrained_model_is_compared_by_its_words(
 def test_a_pretrained_model_is_measured_on_gaps(pretrained, tmp_path, dev):
     gaps = tmp_path / "gaps.tsv"
     gaps.write_text("text\tlabel\nthe gull [MASK] over the sea\tthe\n[MASK] sea\tthe\n")
-    out = export(ExportSettings(pretrained, tmp_path / "out", "int8", dev=gaps))
-    assert run_of(out)["export"]["dev"]["metric"] == "accuracy"
+    out = export(ExportSettings(pretrained, tmp_path / "out", "int8", dev=(str(gaps),)))
+    assert run_of(out)["export"]["dev"]["fill-mask"]["metric"] == "accuracy"
     with pytest.raises(LabelError, match="must have one gap"):
-        export(ExportSettings(pretrained, tmp_path / "none", "int8", dev=dev))
+        export(ExportSettings(pretrained, tmp_path / "none", "int8", dev=(str(dev),)))
     assert not (tmp_path / "none").exists()
+
+
+def test_every_task_is_measured_on_records_of_its_own(pretrained, tmp_path, capsys):
+    gaps, orders = tmp_path / "gaps.tsv", tmp_path / "orders.tsv"
+    gaps.write_text("text\tlabel\nthe gull [MASK] over the sea\tthe\n[MASK] sea\tthe\n")
+    rows = [f"the gull flew\tover the sea\t{label}" for label in ("in order", "out of order")]
+    orders.write_text("\n".join(["text\ttext_pair\tlabel", *rows]) + "\n")
+    named = (f"coherence={orders}", f"fill-mask={gaps}")
+    settings = ExportSettings(pretrained, tmp_path / "out", "int8", dev=named, max_loss=100)
+    found = run_of(export(settings))["export"]["dev"]
+    assert {name: each["file"] for name, each in found.items()} == {
+        "coherence": "orders.tsv",
+        "fill-mask": "gaps.tsv",
+    }
+    assert found["coherence"]["int8"] == 0.5
+    shown = [line.split()[0] for line in capsys.readouterr().err.splitlines() if "points" in line]
+    assert shown == ["coherence", "fill-mask"]
+    with pytest.raises(ConfigError, match=r"one file a task\. Received two for the task 'fill-m"):
+        export(replace(settings, dev=(str(gaps), f"fill-mask={gaps}")))
 
 
 def test_outputs_that_stay_are_not_warned_of(finetuned, tmp_path, exported):

@@ -21,7 +21,7 @@ from albatross.data.packing import Example
 from albatross.engine.engine import Outputs, join_outputs
 from albatross.engine.onnx_engine import WORDS, OnnxEngine
 from albatross.engine.open import OpenModel
-from albatross.errors import AlbatrossWarning, FolderError
+from albatross.errors import AlbatrossWarning, ConfigError, FolderError
 from albatross.pipelines.pipeline import answer_records, engine_outputs
 from albatross.progress import Progress
 from albatross.rng import stream
@@ -46,6 +46,7 @@ class Accuracy:
         before: of the model in 32-bit floats
         after: of the export
         dtype: what the export's weights are
+        task: whose figure it is
     """
 
     metric: str
@@ -53,6 +54,7 @@ class Accuracy:
     before: float
     after: float
     dtype: str
+    task: str = ""
 
     @property
     def loss(self) -> float:
@@ -69,48 +71,81 @@ class Accuracy:
     def __str__(self) -> str:
         """Return a short table."""
         return (
-            f"{'':<20}{'float32':>10}{self.dtype:>10}{'points lost':>14}\n"
+            f"{self.task:<20}{'float32':>10}{self.dtype:>10}{'points lost':>14}\n"
             f"{self.metric:<20}{self.before:>10.4f}{self.after:>10.4f}{self.loss:>14.2f}"
             f"   on {self.records:,} records"
         )
 
 
-def read_labelled(task: Task[Any], dev: Path) -> list[Any]:
-    """Return records that a task can be scored on.
+@dataclass(frozen=True)
+class Labelled:
+    """Records that a task can be scored on.
+
+    Attributes:
+        task: what they are of
+        file: where they were read
+        records: with their labels
+    """
+
+    task: Task[Any]
+    file: Path
+    records: list[Any]
+
+
+def read_labelled(tasks: Sequence[Task[Any]], dev: Sequence[str]) -> list[Labelled]:
+    """Return the records of tasks.
+
+    Args:
+        tasks: of the model, by their names.
+        dev: a file each, as `TASK=FILE`; a bare one is the first task's.
 
     Raises:
+        ConfigError: two files of one task.
         DataError: they cannot be read.
         LabelError: a record has no label, or one that the task does not know.
     """
-    records = task.read(dev)
-    task.check(records)
-    return records
+    named = {task.name: task for task in tasks}
+    files: dict[str, Path] = {}
+    for word in dev:
+        name, _, file = word.partition("=")
+        if name not in named:
+            name, file = tasks[0].name, word
+        if name in files:
+            raise ConfigError(
+                "`--dev` must name one file a task. Received two for the task"
+                f" {name!r}: {str(files[name])!r} and {file!r}. Say whose each is: one of"
+                f" {', '.join(f'{name}=FILE' for name in named)}."
+            )
+        files[name] = Path(file)
+    found = [Labelled(named[name], file, named[name].read(file)) for name, file in files.items()]
+    for each in found:
+        each.task.check(each.records)
+    return found
 
 
 def check_accuracy(
-    before: OpenModel, after: OpenModel, records: Sequence[Any], max_loss: float, dtype: str
+    before: OpenModel, after: OpenModel, labelled: Labelled, max_loss: float, dtype: str
 ) -> Accuracy:
     """Measure both on labelled records, print a table, and refuse a loss over the limit.
 
     Args:
         before: the model in 32-bit floats.
         after: its export.
-        records: of its task.
+        labelled: the records of one of its tasks.
         max_loss: in points of the task's main figure.
         dtype: of the export.
 
     Raises:
         FolderError: more is lost.
     """
+    task, records = labelled.task, labelled.records
     figures = []
-    with Progress("measuring", 2) as progress:
+    with Progress(f"measuring {task.name}", 2) as progress:
         for opened in (before, after):
-            answers = answer_records(
-                opened.engine, opened.task, records, _BATCH_TOKENS, progress=progress
-            )
-            figures.append(float(score(opened.task, answers, records)[opened.task.main_metric]))
+            answers = answer_records(opened.engine, task, records, _BATCH_TOKENS, progress=progress)
+            figures.append(float(score(task, answers, records)[task.main_metric]))
     was, now = figures
-    found = Accuracy(before.task.main_metric, len(records), was, now, dtype)
+    found = Accuracy(task.main_metric, len(records), was, now, dtype, task.name)
     print(found, file=sys.stderr)
     if not found.loss <= max_loss:
         raise FolderError(

@@ -29,7 +29,7 @@ from albatross.conversion.adapter import is_mergeable, merge_adapter
 from albatross.engine.onnx_engine import WORDS, OnnxEngine
 from albatross.engine.open import open_model, open_tokenizer, with_exits
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
-from albatross.export.accuracy import check_accuracy, check_probes, read_labelled
+from albatross.export.accuracy import Labelled, check_accuracy, check_probes, read_labelled
 from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
 from albatross.export.web_page import check_page, write_page
 from albatross.head_spec import POOLED, HeadSpec
@@ -63,6 +63,7 @@ def export(settings: ExportSettings) -> Path:
     weights where one weight results. Of a pre-trained model it predicts words.
 
     Raises:
+        ConfigError: two files of `--dev` for one task.
         DataError: the records of `--dev` cannot be read.
         FolderError: no fine-tuned model folder, the output's place is taken, the engines disagree,
             or more is lost than `--max-loss`.
@@ -80,7 +81,7 @@ def export(settings: ExportSettings) -> Path:
             _write(folder, model, settings.dtype)
             with suppress(MissingDependencyError):  # without torch nothing to compare with
                 _compare_engines(folder, model)
-        if settings.dtype == "int8" or settings.dev is not None:
+        if settings.dtype == "int8" or settings.dev:
             _write_measured(folder, model, settings)
         if settings.single_file or settings.page:
             _put_into_one_file(folder, model, settings)
@@ -152,43 +153,55 @@ def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> No
     """Measure an export, written here if it is in 8 bits, beside the same model in 32-bit floats.
 
     Raises:
+        ConfigError: two files of `--dev` for one task.
         DataError: the records of `--dev` cannot be read.
         FolderError: more is lost than the settings allow.
     """
-    dtype, dev = settings.dtype, settings.dev
-    records = read_labelled(model.tasks[0], dev) if dev is not None else []
+    dtype, labelled = settings.dtype, read_labelled(model.tasks, settings.dev)
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary)
         _write(plain, model, "float32")
         if dtype == "int8":
             with suppress(MissingDependencyError):
                 _compare_engines(plain, model)
-            _write(folder, model, dtype, _moments(plain, model, records))
-        if dev is None:
+            _write(folder, model, dtype, _moments(plain, model, labelled))
+        if not labelled:
             if not any(isinstance(task, GenerationTask) for task in model.tasks):
                 engines = (OnnxEngine(plain, model.config), OnnxEngine(folder, model.config))
                 check_probes(*engines, dtype)
             return
         before, after = (open_model(each, engine="onnx") for each in (plain, folder))
-        found = check_accuracy(before, after, records, settings.max_loss, dtype)
-    digest = file_digest(dev) if dev.is_file() else {"file": dev.name}
-    figures = {"metric": found.metric, "float32": found.before, dtype: found.after}
+        found = {
+            each.task.name: check_accuracy(before, after, each, settings.max_loss, dtype)
+            for each in labelled
+        }
+    figures = {
+        each.task.name: {
+            **(file_digest(each.file) if each.file.is_file() else {"file": each.file.name}),
+            "metric": found[each.task.name].metric,
+            "float32": found[each.task.name].before,
+            dtype: found[each.task.name].after,
+        }
+        for each in labelled
+    }
     run = read_json(folder / RUN)
-    write_json(folder / RUN, {**run, "export": {"dtype": dtype, "dev": {**digest, **figures}}})
+    write_json(folder / RUN, {**run, "export": {"dtype": dtype, "dev": figures}})
 
 
 def _moments(
-    plain: Path, model: _Model, records: Sequence[Any]
+    plain: Path, model: _Model, labelled: Sequence[Labelled]
 ) -> Mapping[str, NDArray[np.float64]] | None:
     """Return what is known of the inputs of the layers' matrices, where there are records.
 
     Pieces drawn at random are no replacement: what they are good for is not what texts need.
     """
-    if not records or isinstance(model.tasks[0], GenerationTask):
+    known = [each for each in labelled if not isinstance(each.task, GenerationTask)]
+    if not known:
         return None
     from albatross.export.calibration import calibration_texts, second_moments
 
-    return second_moments(plain, model.config, calibration_texts(model.tasks[0], records))
+    texts = [text for each in known for text in calibration_texts(each.task, each.records)]
+    return second_moments(plain, model.config, texts)
 
 
 def _check_place(out: Path, source: Path) -> None:

@@ -15,6 +15,7 @@ from albatross.settings.settings import MODEL, OUT, Settings
 
 _TEXT = tyro.conf.arg(metavar="TEXT...", help_behavior_hint="(optional)")
 _FILE = tyro.conf.arg(metavar="FILE")
+_DEV = tyro.conf.arg(metavar="[TASK=]FILE...", help_behavior_hint="(optional)")
 _FILE_OR_NONE = tyro.conf.arg(metavar="FILE", help_behavior_hint="(optional)")
 _VARIANT_OR_MODEL = tyro.conf.arg(metavar="VARIANT|MODEL", help_behavior_hint="(optional)")
 
@@ -109,8 +110,9 @@ class ExportSettings(Settings):
     dtype: Literal["float32", "float16", "int8"] = "float32"
     """How weights are stored; float16 halves the file, arithmetic stays in float32. int8 makes a
     quarter of it, and products of whole numbers, for ONNX Runtime alone."""
-    dev: Annotated[Path | None, _FILE_OR_NONE] = None
-    """Labelled records, as for evaluate, on which the export is measured beside the model."""
+    dev: Annotated[tuple[str, ...], _DEV] = ()
+    """Labelled records, as for evaluate, on which the export is measured beside the model; of a
+    model with several tasks a file each, spam=spam.tsv, a bare one being the first task's."""
     max_loss: float = 0.5
     """With --dev: points of the task's main figure that may be lost; past them nothing is written.
     A point is a hundredth of the figure."""
