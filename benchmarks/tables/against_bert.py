@@ -12,7 +12,7 @@ from albatross.atomic import read_json
 from albatross.training.run_log import read_log
 from tables.files import write_shards
 from tables.picture import draw
-from tables.pretraining import FOUND, Trial, columns
+from tables.pretraining import FOUND, Trial, columns, shown_figure
 from tables.table import Figures, Place, Table
 
 _PROBED = (
@@ -46,39 +46,46 @@ def _ablation(name: str, options: str = "") -> Trial:
 
 
 @dataclass(frozen=True)
-class OtherDepth:
-    """The first ablation's model, which has learned with four depths, applied with another number.
+class Asked:
+    """The models of an ablation, asked for what they have not learned.
 
     Attributes:
-        depths: how often its layer is applied
+        name: what it is called
+        trial: the ablation
+        layers: how often the layer is applied; as often as in training when 0
+        objective: of the pairs of segments that are measured
     """
 
-    depths: int
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return f"applied {self.depths} times"
+    name: str
+    trial: Trial
+    layers: int = 0
+    objective: str = "sop"
 
     def measure(self, place: Place) -> Figures:
-        """Change the depth and measure held-out text, which a run of one step at no rate does."""
-        learned = ABLATIONS[0].folder(place.work)
-        out = place.work / "pretraining" / f"depth-{self.depths}"
-        deep = out.with_name(f"{out.name}-start")
-        for folder in (out, deep):
-            shutil.rmtree(folder, ignore_errors=True)
-        place.albatross("convert", learned, deep, "--layers", self.depths)
-        options = ["--max-length", 64, "--evaluations", 0, "--steps", 1, "--learning-rate", 1e-9]
-        place.albatross("pretrain", write_shards(place), out, "--from", deep, *options)
-        found = [line["evaluation"] for line in read_log(out / "log.jsonl") if "evaluation" in line]
-        return {"runs": [{**found[-1], "parameters": 0, "tokens": 0, "probes": {}}]}
+        """Measure held-out text with every seed: a run of one step at no rate does."""
+        return {"runs": [self._run(place, seed) for seed in range(self.trial.seeds)]}
 
     def cells(self, found: Mapping[str, Any]) -> list[str]:
         """Return the cells of a trial, without a size and tokens of its own."""
-        figures = found["runs"][0]
-        names = ("masked_lm_loss", "masked_lm_accuracy", "sentence_order_accuracy")
-        shown = [f"{figures[name]:.3f}".removeprefix("0") for name in names]
-        return [self.name, "", "", *shown, f"`convert --layers {self.depths}`"]
+        told = f"convert --layers {self.layers}" if self.layers else f"--objective {self.objective}"
+        shown = [shown_figure(key, found["runs"]) for key in _SMALL[2:]]
+        return [self.name, "", "", *shown, f"`{told}`"]
+
+    def _run(self, place: Place, seed: int) -> Figures:
+        """Measure the model of one seed."""
+        learned = self.trial.folder(place.work, seed)
+        out = learned.with_name(f"asked-{learned.name}-{self.layers}-{self.objective}")
+        deep = out.with_name(f"{out.name}-start")
+        for folder in (out, deep):
+            shutil.rmtree(folder, ignore_errors=True)
+        if self.layers:
+            place.albatross("convert", learned, deep, "--layers", self.layers)
+        start = deep if self.layers else learned
+        words = f"--from {start} --objective {self.objective} --precision bfloat16 --max-length 64"
+        words += f" --evaluations 0 --steps 1 --learning-rate 1e-9 --seed {seed}"
+        place.albatross("pretrain", write_shards(place), out, *words.split())
+        found = [line["evaluation"] for line in read_log(out / "log.jsonl") if "evaluation" in line]
+        return found[-1]
 
 
 ABLATIONS: tuple[Trial, ...] = (
@@ -90,6 +97,11 @@ ABLATIONS: tuple[Trial, ...] = (
     _ablation("E 32", "--shape embedding_size=32"),
     _ablation("next sentence", "--objective nsp"),
     _ablation("masked words alone", "--objective none"),
+)
+ASKED = (
+    Asked("sentence order, asked for the next", ABLATIONS[0], objective="nsp"),
+    Asked("next sentence, asked for the order", ABLATIONS[6]),
+    *(Asked(f"applied {layers} times", ABLATIONS[0], layers) for layers in (2, 3, 5, 6, 8)),
 )
 
 
@@ -126,11 +138,13 @@ ABLATIONS_TABLE = Table(
     "The paper's ablations, in small",
     f"""
 Width 128, 4 layers, 8,192 pieces, equal tokens, two seeds; each differs from the first row in what
-its name says. Wider models need several times the tokens before they part. Below, the first model
-applied more and fewer times than it has learned with. All have
+its name says. Wider models need several times the tokens before they part. `pairs` is what a model
+has learned for two segments: their order, or whether the second follows. Below, models asked for
+the other one of the two, and the first model applied more and fewer times than it has learned with.
+All have
 
     {_TINY}
 """,
     columns(_SMALL),
-    (*ABLATIONS, *(OtherDepth(depths) for depths in (2, 3, 5, 6, 8))),
+    (*ABLATIONS, *ASKED),
 )

@@ -39,7 +39,7 @@ _POINTS = 60
 _FIGURES = {
     "loss": ("masked words, loss", "masked_lm_loss"),
     "accuracy": ("right", "masked_lm_accuracy"),
-    "order": ("sentence order", "sentence_order_accuracy"),
+    "order": ("pairs", "sentence_order_accuracy"),
 }
 
 
@@ -76,7 +76,7 @@ class Trial:
 
     def cells(self, found: Mapping[str, Any]) -> list[str]:
         """Return name, what is shown, and the command's options."""
-        shown = [_shown(key, found["runs"]) for key in self.shows]
+        shown = [shown_figure(key, found["runs"]) for key in self.shows]
         options = self.options.replace("{work}", "WORK")
         return [self.name, *shown, f"`{options}`" if options else ""]
 
@@ -153,8 +153,8 @@ def columns(shows: tuple[str, ...]) -> tuple[str, ...]:
     return ("run", *(heads.get(key, key) for key in shows), "options")
 
 
-def _shown(key: str, runs: list[Figures]) -> str:
-    """Return the cell of a key over the runs of a trial."""
+def shown_figure(key: str, runs: list[Figures]) -> str:
+    """Return the cell of a key over the runs of a trial: of one figure plain, else its spread."""
     plain = {
         "size": lambda run: f"{run['parameters'] / 1e6:.2f}",
         "bytes": lambda run: f"{run['bytes'] / 1e6:.1f}",
