@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from install_encoder import strip_places  # noqa: E402
 from tables.builtins import BUILTINS, TABLE, Builtin  # noqa: E402 (benchmarks are no package)
 
 from albatross.atomic import read_json, write_json  # noqa: E402
@@ -84,6 +85,7 @@ def _install(
     for pattern in _COPIED:
         for path in source.glob(pattern):
             shutil.copyfile(path, out / path.name)
+    strip_places(out)
     tasks = read_json(source / "task.json")
     names = [row.name for row in rows]
     write_json(out / "task.json", {name: tasks[name] for name in names})

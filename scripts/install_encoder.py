@@ -20,7 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from albatross.atomic import read_json
+from albatross.atomic import read_json, write_json
 from albatross.checkpoints.safetensors_file import read_header
 
 PACKAGE = Path(__file__).parents[1] / "src" / "albatross" / "builtin" / "pretrained"
@@ -81,8 +81,20 @@ def main() -> None:
         PACKAGE.mkdir()
         for path in (path for pattern in _COPIED for path in out.glob(pattern)):
             shutil.copyfile(path, PACKAGE / path.name)
+    strip_places(PACKAGE)
     (PACKAGE / "README.md").write_text(_card(folders), encoding="utf-8")
     print(f"Wrote {PACKAGE}.")
+
+
+def strip_places(folder: Path) -> None:
+    """Keep of the paths in a folder's record no more than the names of files."""
+    record = read_json(folder / "run.json")
+    settings = record["settings"]
+    record["settings"] = {
+        key: Path(value).name if isinstance(value, str) and "/" in value else value
+        for key, value in settings.items()
+    }
+    write_json(folder / "run.json", record)
 
 
 def _card(folders: Sequence[Path]) -> str:

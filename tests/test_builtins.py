@@ -1,0 +1,44 @@
+"""The models inside the package: each answers by its name, offline, what a reader would answer."""
+
+import pytest
+
+import albatross
+from albatross.checkpoints.locate import builtin_names, find_model
+from albatross.engine.onnx_engine import OnnxEngine
+
+LABELS = [
+    ("sentiment", "A lovely film with a wonderful cast.", "positive"),
+    ("sentiment", "Dull, badly acted and far too long.", "negative"),
+    ("spam", "WINNER!! You have won a £1000 cash prize! Call 09061701461 now to claim.", "spam"),
+    ("spam", "Are you still coming for dinner tonight? I will be home at six.", "ham"),
+    ("question-type", "Who wrote the first book about whales?", "HUM"),
+    ("question-type", "How many islands does Greece have?", "NUM"),
+    ("intent", "what is the weather going to be like tomorrow", "weather"),
+    ("intent", "wake me up at seven in the morning", "alarm"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "label"), LABELS)
+def test_a_built_in_model_tells_classes(name, text, label):
+    if name not in builtin_names():
+        pytest.skip(f"{name} is not shipped: it did not beat its baseline")
+    assert albatross.load(name)(text).label == label
+
+
+def test_every_built_in_task_answers_without_torch():
+    for name in set(builtin_names()) - {"everyday", "pretrained"}:
+        model = albatross.load(name)
+        text = ("He opened the door.", "He went in.") if name == "coherence" else "A [MASK] film."
+        assert isinstance(model.engine, OnnxEngine)
+        assert model(text) == model([text])[0]
+
+
+def test_a_built_in_model_fills_a_gap_with_what_belongs_there():
+    assert albatross.load("fill-mask")("He was [MASK] in London in 1850.").text.split()[2] == "born"
+
+
+def test_built_in_models_say_what_they_learned_from_and_under_which_terms():
+    for name in builtin_names():
+        card = (find_model(name) / "README.md").read_text(encoding="utf-8")
+        assert "CC BY" in card, name
+        assert "reproduce.py" in card, name
