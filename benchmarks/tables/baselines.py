@@ -16,7 +16,7 @@ import numpy as np
 import pycrfsuite
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from albatross.checkpoints.model_folder import read_config
 from albatross.data.sentences import split_sentences
@@ -54,15 +54,19 @@ def baseline_score(
     return score(data.task, BASELINES[baseline](data.task, train, records), records)
 
 
+def word_counts() -> Pipeline:
+    """Return TF-IDF of words and pairs of words under a logistic regression, to be fitted."""
+    return make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=10, max_iter=1_000),
+    )
+
+
 def _words(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
     """Answer with TF-IDF of words and pairs of words, and logistic regression."""
     texts = [[f"{r.text} {r.text_pair or ''}" for r in records] for records in (train, dev)]
     labels = [task.labels[task.class_of(record.label)] for record in train]
-    model = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-        LogisticRegression(C=10, max_iter=1_000),
-    )
-    predicted = model.fit(texts[0], labels).predict(texts[1])
+    predicted = word_counts().fit(texts[0], labels).predict(texts[1])
     return [Answer(str(label), 1.0, {str(label): 1.0}) for label in predicted]
 
 

@@ -26,7 +26,9 @@ def write_tables(place: Place) -> None:
         (work / folder).mkdir(parents=True, exist_ok=True)
     for name, file in (("train", "train_5500.label.gz"), ("test", "TREC_10.label")):
         rows = (line.split(" ", 1) for line in _lines(data / "trec" / file))
-        _table(work / "trec" / f"{name}.tsv", ((text, label.split(":")[0]) for label, text in rows))
+        write_table(
+            work / "trec" / f"{name}.tsv", ((text, label.split(":")[0]) for label, text in rows)
+        )
     with gzip.open(data / "clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as file:
         clinc = json.load(file)
     for name in ("train", "test"):
@@ -35,7 +37,7 @@ def write_tables(place: Place) -> None:
     for name in ("train", "valid"):
         folder = data / "snips" / name
         texts, labels = (_lines(next(folder.glob(f"{part}*"))) for part in ("seq.in", "label"))
-        _table(work / "snips" / f"{name}.tsv", zip(texts, labels, strict=True))
+        write_table(work / "snips" / f"{name}.tsv", zip(texts, labels, strict=True))
 
 
 def write_sentences(place: Place) -> None:
@@ -48,8 +50,7 @@ def write_sentences(place: Place) -> None:
     if (work / "dev.tsv").is_file():
         return
     work.mkdir(parents=True, exist_ok=True)
-    path = place.data / "glue" / "SST-2" / "train.tsv.gz"
-    rows = [(line[:-1].strip(), line[-1]) for line in _lines(path)][1:]
+    rows = sst2_rows(place.data)
     longest_first = sorted(dict.fromkeys(text for text, _ in rows), key=lambda t: -len(t.split()))
     phrases: set[str] = set()
     whole = []
@@ -60,8 +61,14 @@ def write_sentences(place: Place) -> None:
     chosen = [whole[i] for i in stream(0, "sentences").permutation(len(whole))[:2_000]]
     gone, labels = {phrase for text in chosen for phrase in _phrases(text)}, dict(rows)
     columns = ("sentence", "label")
-    _table(work / "train.tsv", [row for row in rows if row[0] not in gone], columns)
-    _table(work / "dev.tsv", [(text, labels[text]) for text in chosen], columns)
+    write_table(work / "train.tsv", [row for row in rows if row[0] not in gone], columns)
+    write_table(work / "dev.tsv", [(text, labels[text]) for text in chosen], columns)
+
+
+def sst2_rows(data: Path) -> list[tuple[str, str]]:
+    """Return the texts of SST-2's training part with their labels."""
+    lines = [*_lines(data / "glue" / "SST-2" / "train.tsv.gz")][1:]
+    return [(line[:-1].strip(), line[-1]) for line in lines]
 
 
 def _phrases(text: str) -> Iterator[str]:
@@ -108,7 +115,7 @@ def write_shards(place: Place, pieces: int = 8_192) -> Path:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table that `_table` wrote, by the names of their columns."""
+    """Return the rows of a table that `write_table` wrote, by the names of their columns."""
     with path.open(encoding="utf-8", newline="") as file:
         return [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)]
 
@@ -123,9 +130,10 @@ def _lines(path: Path) -> Iterator[str]:
     return (line.strip() for line in read_lines(path) if line.strip())
 
 
-def _table(
+def write_table(
     path: Path, rows: Iterable[Sequence[str]], columns: tuple[str, ...] = ("text", "label")
 ) -> None:
+    """Write rows as a table with tabs between its cells, which nothing quotes."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
         writer.writerows([columns, *rows])
@@ -162,7 +170,7 @@ def _write_spam(path: Path, work: Path) -> None:
             if row[0] == label:
                 parts["test" if row[1] in chosen else "train"].append((row[1], label))
     for name, part in parts.items():
-        _table(work / f"spam-{name}.tsv", part)
+        write_table(work / f"spam-{name}.tsv", part)
 
 
 def _write_intents(path: Path, work: Path) -> None:
@@ -172,7 +180,7 @@ def _write_intents(path: Path, work: Path) -> None:
     parts = {"train": ("train", "val", "oos_train", "oos_val"), "test": ("test", "oos_test")}
     for name, keys in parts.items():
         rows = [(text, label) for key in keys for text, label in found[key]]
-        _table(work / f"intent-{name}.tsv", rows)
+        write_table(work / f"intent-{name}.tsv", rows)
 
 
 def _write_entities(data: Path, work: Path) -> None:
@@ -223,7 +231,7 @@ def _write_similarities(path: Path, work: Path) -> None:
     """Write pairs with how alike people found them."""
     lines = [line.split("\t") for line in _lines(path)][1:]
     rows = [(row[7], row[8], row[9]) for row in lines]
-    _table(work / "similarity.tsv", rows, ("text", "text_pair", "label"))
+    write_table(work / "similarity.tsv", rows, ("text", "text_pair", "label"))
 
 
 def _write_gaps(shards: ShardFolder, work: Path) -> None:
@@ -244,7 +252,7 @@ def _write_gaps(shards: ShardFolder, work: Path) -> None:
             left, right = tokenizer.decode(ids[:at]), tokenizer.decode(ids[at + 1 :])
             text = " ".join(part for part in (left, "[MASK]", right) if part)
             rows.append((text, tokenizer.decode([ids[at]])))
-    _table(work / "gaps.tsv", [rows[i] for i in draw.permutation(len(rows))[:4_000]])
+    write_table(work / "gaps.tsv", [rows[i] for i in draw.permutation(len(rows))[:4_000]])
 
 
 def _write_orders(shards: ShardFolder, work: Path) -> None:
@@ -258,7 +266,7 @@ def _write_orders(shards: ShardFolder, work: Path) -> None:
             shown = (first, second) if in_order else (second, first)
             rows.append((*shown, "in order" if in_order else "out of order"))
     rows = [rows[i] for i in draw.permutation(len(rows))[:4_000]]
-    _table(work / "orders.tsv", rows, ("text", "text_pair", "label"))
+    write_table(work / "orders.tsv", rows, ("text", "text_pair", "label"))
 
 
 def documents_of(shards: Iterable[Shard]) -> Iterator[list[IntArray]]:
