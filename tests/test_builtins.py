@@ -1,5 +1,7 @@
 """The models inside the package: each answers by its name, offline, what a reader would answer."""
 
+from typing import Any
+
 import pytest
 
 import albatross
@@ -26,9 +28,9 @@ def test_a_built_in_model_tells_classes(name, text, label):
 
 
 def test_every_built_in_task_answers_without_torch():
+    pair: Any = ("He opened the door.", "He went in.")
     for name in set(builtin_names()) - {"everyday", "pretrained"}:
-        model = albatross.load(name)
-        text = ("He opened the door.", "He went in.") if name == "coherence" else "A [MASK] film."
+        model, text = albatross.load(name), pair if name == "coherence" else "A [MASK] film."
         assert isinstance(model.engine, OnnxEngine)
         assert model(text) == model([text])[0]
 

@@ -189,7 +189,7 @@ BUILTINS = (
     Builtin(
         "sentiment",
         "--task sst2 --epochs 1.5 --calibrate --hold-out 0.05",
-        "{work}/records/sentiment-taught.tsv",
+        "{work}/records/sentiment-taught.jsonl",
         ("{data}/glue/SST-2/dev.tsv",),
         "words",
         "accuracy",

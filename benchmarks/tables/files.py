@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,7 +121,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)]
 
 
-def write_json_lines(path: Path, rows: Iterable[dict[str, str]]) -> None:
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
     lines = "\n".join(json.dumps(row) for row in rows) + "\n"
     path.write_text(lines, encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Records for `sentiment`: SST-2's, and stretches of its sentences as teachers label them.
+"""What `sentiment` learns from: SST-2's rows, and stretches of its sentences that teachers label.
 
 Two fine-tuned encoders and what counts words err differently, and know more together than any of
-them; what they make of new stretches of text, one model can learn (Bucila et al., 2006; Tang et
-al., 2019, section 3.2). A stretch gets a class drawn by the teachers' shares, for a file has room
-for one.
+them. What they make of new stretches of text one model can learn (Bucila et al., 2006; Tang et al.,
+2019, section 3.2), as shares of the two classes. The rows themselves get half of their label, and
+half of what is counted in sentences that have no word run in common with them.
 """
 
 from __future__ import annotations
@@ -17,35 +17,72 @@ from numpy.typing import NDArray
 import albatross
 from albatross.rng import stream
 from tables.baselines import word_counts
-from tables.files import sst2_rows, write_table
+from tables.files import sst2_rows, write_json_lines, write_table
 from tables.table import Place, is_finished
 
+Shares = NDArray[np.float64]
 _STRETCHES = 40_000
-_TEACHERS = 2
+_TEACHERS, _FOLDS = 2, 5
 # Shares beyond are taken as these.
 _LEAST = 1e-4
 
 
 def write_taught(place: Place) -> None:
-    """Write SST-2's training rows, and with them as many stretches as help."""
+    """Write SST-2's training rows, and with shares what is learned from."""
     work = place.work / "records"
-    taught = work / "sentiment-taught.tsv"
+    taught = work / "sentiment-taught.jsonl"
     if taught.is_file():
         return
     work.mkdir(parents=True, exist_ok=True)
     rows = sst2_rows(place.data)
-    columns = ("sentence", "label")
-    write_table(work / "sentiment.tsv", rows, columns)
+    texts, labels = [text for text, _ in rows], np.array([int(label) for _, label in rows])
+    write_table(work / "sentiment.tsv", rows, ("sentence", "label"))
+    owners = _owners(texts)
+    kept = (labels + _counted_elsewhere(texts, labels, owners)) / 2
+    sentences = [text.split() for text in dict.fromkeys(owners.values())]
     count = _STRETCHES if place.limit is None else place.limit
-    texts = _stretches([text for text, _ in rows], count)
-    plain = word_counts().fit([text for text, _ in rows], [int(label) for _, label in rows])
-    logits = _logits(plain.predict_proba(texts)[:, 1])
+    stretches = _stretches(sentences, count)
+    logits = _logits(word_counts().fit(texts, labels).predict_proba(stretches)[:, 1])
     for seed in range(_TEACHERS):
-        logits = logits + _logits(_answers(_teacher(place, work / "sentiment.tsv", seed), texts))
-    shares = 1 / (1 + np.exp(-logits / _TEACHERS))
-    drawn = stream(0, "classes").random(len(texts)) < shares
-    new = [(text, str(int(label))) for text, label in zip(texts, drawn, strict=True)]
-    write_table(taught, [*rows, *new], columns)
+        teacher = _teacher(place, work / "sentiment.tsv", seed)
+        logits = logits + _logits(_answers(teacher, stretches))
+    shares = np.concatenate([kept, 1 / (1 + np.exp(-logits / _TEACHERS))])
+    write_json_lines(
+        taught,
+        (
+            {"sentence": text, "label": {"0": round(1 - share, 4), "1": round(share, 4)}}
+            for text, share in zip([*texts, *stretches], shares.tolist(), strict=True)
+        ),
+    )
+
+
+def _owners(texts: Sequence[str]) -> dict[str, str]:
+    """Return the sentence that each text is a run of words of: the first of the longest."""
+    inside: dict[str, str] = {}
+    for text in sorted(set(texts), key=lambda text: -len(text.split())):
+        words = text.split()
+        if text not in inside:
+            for start in range(len(words)):
+                for end in range(start + 1, len(words) + 1):
+                    inside.setdefault(" ".join(words[start:end]), text)
+    return {text: inside[text] for text in texts}
+
+
+def _counted_elsewhere(
+    texts: Sequence[str], labels: NDArray[np.int64], owners: dict[str, str]
+) -> Shares:
+    """Return how positive each text is by words counted in other sentences than its own: (texts,).
+
+    The sentences are parted into folds.
+    """
+    number = {sentence: i for i, sentence in enumerate(dict.fromkeys(owners.values()))}
+    fold = np.array([number[owners[text]] for text in texts]) % _FOLDS
+    found = np.zeros(len(texts))
+    for one in range(_FOLDS):
+        learned, asked = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
+        counts = word_counts().fit([texts[i] for i in learned], labels[learned])
+        found[asked] = counts.predict_proba([texts[i] for i in asked])[:, 1]
+    return found
 
 
 def _teacher(place: Place, rows: Path, seed: int) -> Path:
@@ -59,23 +96,15 @@ def _teacher(place: Place, rows: Path, seed: int) -> Path:
     return out
 
 
-def _answers(model: Path, texts: Sequence[str]) -> NDArray[np.float64]:
+def _answers(model: Path, texts: Sequence[str]) -> Shares:
     """Return how probable a model finds it that a text is positive."""
     found = albatross.load(model)(list(texts))
     return np.array([list(answer.probabilities.values())[1] for answer in found])
 
 
-def _stretches(texts: Sequence[str], count: int) -> list[str]:
+def _stretches(sentences: Sequence[list[str]], count: int) -> list[str]:
     """Draw stretches of 4 to 25 words; to half of them a shorter one of another sentence is put."""
-    draw, inside = stream(0, "stretches"), set[str]()
-    sentences = []
-    for text in sorted(set(texts), key=lambda text: -len(text.split())):
-        words = text.split()
-        if text not in inside:
-            sentences.append(words)
-            ends = range(1, len(words) + 1)
-            inside.update(" ".join(words[start:end]) for end in ends for start in range(end))
-    drawn = []
+    draw, drawn = stream(0, "stretches"), []
     for _ in range(count):
         words = _stretch(sentences, 4, 26, draw)
         if draw.random() < 0.5:
@@ -94,8 +123,8 @@ def _stretch(
     return words[start : start + length]
 
 
-def _logits(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _logits(shares: Shares) -> Shares:
     """Return log odds."""
     kept = shares.clip(_LEAST, 1 - _LEAST)
-    found: NDArray[np.float64] = np.log(kept / (1 - kept))
+    found: Shares = np.log(kept / (1 - kept))
     return found

@@ -148,6 +148,16 @@ def test_a_quote_in_a_tsv_is_a_quote(tmp_path):
     assert read_text_records(path) == [TextRecord('"Half a quote', None, "1")]
 
 
+def test_a_mapping_gives_shares_of_labels_the_largest_first(tmp_path):
+    lines = '{"text": "a", "label": {"x": 1, " y ": 3}}\n{"text": "b", "label": "x"}\n'
+    first, second = read_text_records(write(tmp_path / "a.jsonl", lines))
+    assert (first.label, first.shares) == ("y", (("y", 0.75), ("x", 0.25)))
+    assert (second.label, second.shares) == ("x", None)
+    table = 'text\tlabel\na\t{"x": 0.5, "y": 1.5}\nb\t{x\n'
+    spelled, text = read_text_records(write(tmp_path / "a.tsv", table))
+    assert (spelled.label, spelled.shares, text.label) == ("y", (("y", 0.75), ("x", 0.25)), "{x")
+
+
 def test_json_numbers_are_labels_by_their_value(tmp_path):
     assert labels(tmp_path, "1", '"1"', "1.0", '" 1 "') == ["1"] * 4
     assert labels(tmp_path, "0.5", "-3.0", '"1.0"') == ["0.5", "-3", "1.0"]
@@ -195,7 +205,11 @@ def test_blank_lines_are_passed_over(tmp_path):
         ("a.jsonl", '{"txt": "One"}\n', "line 1 of .* with the columns txt"),
         ("a.jsonl", '{"text": 3}\n', "text must be a string. Received: 3 in line 1"),
         ("a.jsonl", '{"text": "a", "text_pair": [1]}\n', r"string\. Received: \[1\] in line 1"),
-        ("a.jsonl", '{"text": "a", "label": {"a": 1}}\n', r'label must be .*\{"a": 1\} in line 1'),
+        ("a.jsonl", '{"text": "a", "label": {"a": 0}}\n', r'Shares .*\{"a": 0\} in line 1'),
+        ("a.jsonl", '{"text": "a", "label": {"a": 1, "b": -1}}\n', r"none below 0.*in line 1"),
+        ("a.jsonl", '{"text": "a", "label": {"a": [1]}}\n', r"must be numbers.*in line 1"),
+        ("a.jsonl", '{"text": "a", "label": {" ": 1}}\n', r"Shares of labels.*in line 1"),
+        ("a.tsv", "text\tlabel\na\t{}\n", r"Shares of labels.*in line 2"),
         ("a.jsonl", '{"text": null}\n', "text must be a string. Received: null in line 1"),
         ("a.jsonl", '{"text": "a", "labels": ["x", "x"]}\n', r"different.*in line 1"),
         ("a.jsonl", '{"text": "a", "labels": ["x", null]}\n', r"none empty.*in line 1"),

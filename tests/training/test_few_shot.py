@@ -12,7 +12,7 @@ from albatross.settings.few_shot import FewShotSettings
 from albatross.tasks.cloze import PATTERNS
 from albatross.training.contrastive import HEAD
 from albatross.training.few_shot import few_shot
-from albatross.training.soft_labels import SoftLabels
+from albatross.training.head_losses import HeadLosses
 
 WORDS = ("negative=bad", "positive=good")
 
@@ -126,16 +126,16 @@ def test_run_json_names_data_and_settings(short, unlabeled, train_file):
 def test_a_stopped_run_goes_on_to_the_same_bits(short, tmp_path, monkeypatch):
     settings = replace(short, method="contrastive", pairs=1, dropout=0.1, steps=5)
     whole = few_shot(replace(settings, out=tmp_path / "whole"))
-    calls, forward = [], SoftLabels.forward
+    calls, forward = [], HeadLosses.forward
 
     def interrupting(objective, batch, draw):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 8:  # after five steps of pairs
             signal.raise_signal(signal.SIGTERM)
         return forward(objective, batch, draw)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SoftLabels, "forward", interrupting)
+        patch.setattr(HeadLosses, "forward", interrupting)
         with pytest.raises(TrainingError, match="SIGTERM at step 3"):
             few_shot(settings)
     few_shot(settings)

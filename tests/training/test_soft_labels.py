@@ -12,8 +12,9 @@ from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.options import TaskOptions
 from albatross.tokenizer.unigram import UnigramTokenizer
+from albatross.training.head_losses import HeadLosses
 from albatross.training.objectives import Draw
-from albatross.training.soft_labels import SoftLabels, certain, shares_by, units_of
+from albatross.training.soft_labels import certain, shares_by, units_of
 
 TOKENIZER = UnigramTokenizer.from_file(Path(__file__).parents[1] / "tokenizer" / "tiny.model")
 RECORDS = [TextRecord("the gull flew", label="b"), TextRecord("it was bad " * 9, label="a")]
@@ -33,7 +34,7 @@ def model(task):
 def test_the_loss_is_the_cross_entropy_with_the_shares(task, model):
     shares = np.array([[0.3, 0.7], [1.0, 0.0]], dtype=np.float32)
     batch = pack([example for (example,) in units_of(task, RECORDS, shares)])
-    objective = SoftLabels(model, task.head).eval()
+    objective = HeadLosses(model).eval()
     rows = shares[[0] + [1] * (batch.num_sequences - 1)]
     expected = -(torch.from_numpy(rows) * model(batch)[task.head].log_softmax(1)).sum()
     torch.testing.assert_close(objective(batch, Draw())[f"{task.head}_loss"], expected)
@@ -46,7 +47,7 @@ def test_a_certain_label_learns_as_a_class_does(task, model):
     batch = pack([example for (example,) in units_of(task, RECORDS, shares)])
     classes = torch.from_numpy(batch.labels[task.head]).argmax(1)
     expected = functional.cross_entropy(model(batch)[task.head], classes, reduction="sum")
-    found = SoftLabels(model, task.head).eval()(batch, Draw())
+    found = HeadLosses(model).eval()(batch, Draw())
     torch.testing.assert_close(found[f"{task.head}_loss"], expected)
 
 

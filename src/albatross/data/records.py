@@ -59,6 +59,7 @@ class TextRecord:
         text_pair: the second of a pair
         label: its class or number as the file spells it
         labels: several classes at once; `label` is None then
+        shares: of classes with the sum 1, such as annotators' votes; `label` is the likeliest then
         id: what the file calls the record
         subset: the part of the file that it belongs to, for figures of each
         place: where it stands, for messages: "line 7 of 'dev.tsv'"
@@ -71,6 +72,7 @@ class TextRecord:
     id: str = ""
     subset: str = ""
     place: str = field(default="", compare=False, repr=False)
+    shares: tuple[tuple[str, float], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def read_text_records(path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> li
 
     A label is text as the file spells it, without space around it; an empty one is none. A JSON
     number is taken by its value (1.0 is 1), true and false as JSON spells them. A list, or a cell
-    that is a JSON list, gives several labels.
+    that is a JSON list, gives several labels; a mapping, or a cell that is a JSON object, shares of
+    classes: `{"positive": 3, "negative": 1}` are three votes to one.
 
     Raises:
         DataError: the file is missing, empty or of another format, or a row breaks a rule.
@@ -161,7 +164,9 @@ def text_records(path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> Iterato
     for row in Columns(parts, columns).read(path):
         cells, place = row.cells, row.place
         pair = cells.get("text_pair")
-        label, labels = _labels_of(cells["label"], place)
+        shares = _shares_of(cells["label"], place)
+        given = shares[0][0] if shares else cells["label"]
+        label, labels = _labels_of(given, place)
         yield TextRecord(
             text_of(cells["text"], "text", place),
             None if pair is None else text_of(pair, "text", place),
@@ -170,6 +175,7 @@ def text_records(path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> Iterato
             name_of(cells["id"]),
             name_of(cells["subset"]),
             place,
+            shares,
         )
 
 
@@ -227,12 +233,8 @@ def name_of(value: object) -> str:
 
 def list_of(value: object) -> Sequence[object] | None:
     """Return a list, or the one that a cell spells in JSON; None for any other value."""
-    if isinstance(value, str) and value[:1] == "[" and value.rstrip()[-1:] == "]":
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, list) else None
+    found = _json_of(value, "[]")
+    return found if isinstance(found, list) else None
 
 
 def label_of(value: object, place: str) -> str | None:
@@ -255,6 +257,37 @@ def label_of(value: object, place: str) -> str | None:
         "A label must be a string, a number, true or false. Received:"
         f" {json.dumps(value, default=str)[:60]} in {place}. Mend it."
     )
+
+
+def _json_of(value: object, brackets: str) -> object:
+    """Return what a cell between such brackets spells in JSON; any other value as it is."""
+    if isinstance(value, str) and value[:1] + value.rstrip()[-1:] == brackets:
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _shares_of(value: object, place: str) -> tuple[tuple[str, float], ...] | None:
+    """Return the shares of classes that a cell gives, the largest first; None where it gives none.
+
+    Raises:
+        DataError: they are not numbers of which one is above 0 and none below.
+    """
+    found = _json_of(value, "{}")
+    if not isinstance(found, dict):
+        return None
+    votes = {label.strip(): votes for label, votes in found.items()}
+    numbers = [float(v) for v in votes.values() if isinstance(v, int | float) and v >= 0]
+    total = sum(numbers)
+    if len(numbers) < len(found) or "" in votes or not 0 < total < math.inf:
+        raise DataError(
+            "Shares of labels must be numbers, none below 0 and one above. Received:"
+            f" {json.dumps(found, default=str)[:60]} in {place}. Correct them."
+        )
+    shares = [(label, number / total) for label, number in zip(votes, numbers, strict=True)]
+    return tuple(sorted(shares, key=lambda share: -share[1]))
 
 
 def _labels_of(value: object, place: str) -> tuple[str | None, tuple[str, ...] | None]:

@@ -28,11 +28,14 @@ class LossOptions:
 
 
 def summed_cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
-    """Return the cross entropy summed over labels, weighed by their classes."""
+    """Return the cross entropy summed over labels, weighed by their classes.
+
+    A label is a class, or a row of shares of classes (Hinton et al., 2015, section 2).
+    """
     weights = options.class_weights
     return functional.cross_entropy(
         logits,
-        labels.long(),
+        labels.long() if labels.dim() == 1 else labels.to(logits),
         weight=None if weights is None else weights.to(logits),
         ignore_index=IGNORED_LABEL,
         reduction="sum",
@@ -76,9 +79,18 @@ def known_labels(labels: NDArray[np.generic]) -> float:
     return float(np.not_equal(labels, IGNORED_LABEL).sum())
 
 
+def class_counts(labels: NDArray[np.generic], classes: int) -> NDArray[np.float64]:
+    """Return how often each class is a label, or the sum of its shares: (classes,)."""
+    if labels.ndim == 2:
+        counts: NDArray[np.float64] = np.asarray(labels, dtype=np.float64).sum(0)
+        return counts
+    known = labels[np.not_equal(labels, IGNORED_LABEL)].astype(np.int64)
+    return np.bincount(known, minlength=classes).astype(np.float64)
+
+
 def weight_of(labels: NDArray[np.generic], options: LossOptions) -> float:
     """Return what the labels weigh together."""
     if options.class_weights is None:
-        return known_labels(labels)
-    known = labels[np.not_equal(labels, IGNORED_LABEL)].astype(np.int64)
-    return float(options.class_weights.cpu().numpy()[known].sum())
+        return known_labels(labels) if labels.ndim == 1 else float(len(labels))
+    weights = options.class_weights.cpu().numpy()
+    return float(class_counts(labels, len(weights)) @ weights)

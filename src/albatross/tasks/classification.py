@@ -60,6 +60,7 @@ class ClassificationTask(TextTask):
         main_metric: by which runs are compared
         positive: of two labels the one that `f1` is of; the second by default
         decision: how a label follows from logits
+        is_shared: whether it learns from shares of labels, such as votes
     """
 
     name: str
@@ -70,6 +71,7 @@ class ClassificationTask(TextTask):
     main_metric: str = "accuracy"
     positive: str = ""
     decision: Decision = USUAL_DECISION
+    is_shared: bool = False
 
     kind: ClassVar[str] = "classification"
     together: ClassVar[bool] = False
@@ -114,6 +116,7 @@ class ClassificationTask(TextTask):
             options.metric or METRICS[0],
             options.positive,
             Decision(calibrate=options.calibrate, otherwise=options.otherwise),
+            any(record.shares for record in records),
         )
 
     @classmethod
@@ -160,6 +163,8 @@ class ClassificationTask(TextTask):
         examples = self.inputs.texts(record)
         if record.label is None:
             return examples
+        if self.is_shared:
+            return labelled(examples, **{self.head: self._shares_of(record)[None]})
         return labelled(examples, **{self.head: self.class_of(record.label, record.place)})
 
     def class_of(self, label: str, place: str = "") -> int:
@@ -229,6 +234,13 @@ class ClassificationTask(TextTask):
     def _figures(self) -> tuple[str, ...]:
         """What may be the main metric."""
         return (*METRICS, "f1") if len(self.labels) == 2 else METRICS
+
+    def _shares_of(self, record: TextRecord) -> NDArray[np.float32]:
+        """Return the shares of a record's labels, (labels,); all of it where it has one label."""
+        shares = np.zeros(len(self.labels), dtype=np.float32)
+        for label, share in record.shares or ((record.label or "", 1.0),):
+            shares[self.class_of(label, record.place)] += share
+        return shares
 
     def _classes_of(self, records: Sequence[TextRecord]) -> list[int]:
         """Return the class of every record."""

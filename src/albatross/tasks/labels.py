@@ -68,7 +68,8 @@ def sorted_labels(records: Sequence[TextRecord]) -> tuple[str, ...]:
     Raises:
         LabelError: a record without a label, or fewer than two labels.
     """
-    values = sorted(set(labels_of(records)), key=_label_order)
+    shared = {label for record in records for label, _ in record.shares or ()}
+    values = sorted({*labels_of(records), *shared}, key=_label_order)
     if len(values) < 2:
         raise LabelError(
             "Training records must carry at least two labels. Received:"

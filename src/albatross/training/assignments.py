@@ -16,7 +16,7 @@ from albatross.config import AlbertConfig
 from albatross.data.packing import Example
 from albatross.errors import ConfigError
 from albatross.head_spec import HeadSpec
-from albatross.modeling.losses import LossOptions
+from albatross.modeling.losses import LossOptions, class_counts
 from albatross.settings.presets import preset_of
 from albatross.settings.tasks_file import read_tasks_file
 from albatross.settings.training import FinetuneSettings
@@ -199,7 +199,7 @@ def _losses(
             f" {task.kind}. Leave them out."
         )
     (name,) = classes
-    labels = np.array([unit[0].labels[name] for unit in units], dtype=np.int64)
-    counts = np.bincount(labels, minlength=heads[name].size)
+    labels = np.concatenate([np.atleast_1d(unit[0].labels[name]) for unit in units])
+    counts = class_counts(labels, heads[name].size)
     balanced = len(labels) / (len(counts) * np.maximum(counts, 1))
     return {name: LossOptions(torch.from_numpy(balanced.astype(np.float32)))}

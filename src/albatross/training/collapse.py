@@ -18,6 +18,7 @@ from albatross.data.packing import Example, pack
 from albatross.engine.engine import Engine, run
 from albatross.errors import TrainingError
 from albatross.head_spec import HeadSpec
+from albatross.modeling.losses import class_counts
 
 # A mean of the loss over so many steps, at least, or such a share of the run; compared as often.
 _LEAST_STEPS, _SHARE = 20, 0.05
@@ -124,10 +125,9 @@ def ignorant_loss(
         return float(labels.var())
     if spec.loss == "binary":
         return float(_binary_entropy(labels.mean(0)).mean())
-    classes = labels[:, 0].astype(np.int64)
     if spec.loss == "ordinal":
-        return float(_binary_entropy((classes[:, None] > np.arange(spec.size)).mean(0)).sum())
-    counts = np.bincount(classes, minlength=spec.size).astype(np.float64)
+        return float(_binary_entropy((labels > np.arange(spec.size)).mean(0)).sum())
+    counts = class_counts(labels if labels.shape[1] > 1 else labels[:, 0], spec.size)
     counts *= 1.0 if class_weights is None else class_weights
     shares = counts / counts.sum()
     return float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())

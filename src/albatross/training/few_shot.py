@@ -36,11 +36,12 @@ from albatross.training.dev_scores import DevScores
 from albatross.training.distributed import World, joined
 from albatross.training.example_batches import ExampleBatches
 from albatross.training.few_texts import check_counts, columns_of, texts_of
+from albatross.training.head_losses import HeadLosses
 from albatross.training.heap import tune_heap
 from albatross.training.schedules import Extent
 from albatross.training.self_training import balanced, certainty_of
 from albatross.training.short_run import ShortRun
-from albatross.training.soft_labels import Shares, SoftLabels, certain, shares_by, units_of
+from albatross.training.soft_labels import Shares, certain, shares_by, units_of
 from albatross.training.workspace import (
     Workspace,
     check_length,
@@ -266,11 +267,11 @@ class _Run:
         self.short.train(objective, batches, lesson.steps, title="teacher", seed=seed)
         return lesson.model
 
-    def _objective(self, lesson: Lesson) -> tuple[SoftLabels, ExampleBatches]:
+    def _objective(self, lesson: Lesson) -> tuple[HeadLosses, ExampleBatches]:
         """Return what a lesson is learned by, and in which steps."""
         units = units_of(self.task, lesson.records, lesson.shares)
         batches = ExampleBatches(units, self.settings.batch_size, self.settings.seed)
-        return SoftLabels(lesson.model, self.task.head), batches
+        return HeadLosses(lesson.model), batches
 
     def _steps(self, texts: int) -> int:
         """Return how long a classifier learns from so many texts."""

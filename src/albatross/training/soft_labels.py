@@ -9,54 +9,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from albatross.data.packing import Example, PackedBatch
+from albatross.data.packing import Example
 from albatross.data.records import TextRecord
 from albatross.engine.torch_engine import TorchEngine
-from albatross.modeling.packed import PackedInputs
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import answer_records
 from albatross.tasks.answers import Answer
 from albatross.tasks.classification import ClassificationTask
-from albatross.training.objectives import Draw, Objective
 
 Shares = NDArray[np.float32]
 """(records, classes), each row with the sum 1."""
 # Tokens computed together when texts are answered.
 _ANSWERING_TOKENS = 8_192
-
-
-class SoftLabels(Objective):
-    """The cross entropy of a classifier with shares of classes (Hinton et al., 2015, section 2)."""
-
-    def __init__(self, model: AlbertWithHeads, head: str) -> None:
-        """Keep the model and the name of its classifier."""
-        super().__init__()
-        self.model = model
-        self.weights = {f"{head}_loss": 1.0}
-        self._head = head
-
-    def counts(self, batch: PackedBatch) -> dict[str, float]:
-        """Count sequences."""
-        return {f"{self._head}_loss": float(batch.num_sequences)}
-
-    def forward(self, batch: PackedBatch, draw: Draw) -> dict[str, Tensor]:
-        """Return the summed cross entropy."""
-        model = self.model
-        assert isinstance(model, AlbertWithHeads)
-        none = np.empty(0, dtype=np.int64)
-        inputs = PackedInputs.from_batch(batch, self.device, none)
-        assert inputs.wanted is not None
-        rows = model.albert.encode(inputs, draw.depths)
-        reading = model.read(rows, inputs.wanted.layout, batch)
-        logits = model.head(self._head).outputs(reading)[""].float()
-        shares = torch.from_numpy(batch.labels[self._head]).to(logits)
-        loss = functional.cross_entropy(logits, shares, reduction="sum")
-        return {f"{self._head}_loss": loss}
 
 
 def certain(task: ClassificationTask, records: Sequence[TextRecord]) -> Shares:

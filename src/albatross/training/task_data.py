@@ -109,6 +109,11 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     columns = _columns(settings.columns)
     records = read_records(train_path, layout, columns)
     dev = {name: read_records(path, layout, columns) for name, path in dev_paths.items()}
+    if kind != "classification" and any(getattr(one, "shares", None) for one in records):
+        raise DataError(
+            "Shares of labels are for the kind classification. Received: some of the first, in"
+            f" {train_path.name!r}, for {kind}. Give each record its label."
+        )
     task = _MAKERS[kind](
         settings.name,
         records,
