@@ -244,6 +244,39 @@ def test_class_weights_are_for_classes(short, tmp_path):
         finetune(replace(short, task="regression", train=path, class_weights="balanced"))
 
 
+def test_shares_of_labels_are_learned_as_shares(short, tmp_path):
+    path, shares = tmp_path / "votes.jsonl", {"good": {"a": 7, "b": 3}, "bad": {"a": 1, "b": 4}}
+    rows = [json.dumps({"text": text, "label": votes}) for text, votes in shares.items()] * 40
+    path.write_text("\n".join(rows), encoding="utf-8")
+    finetune(replace(short, train=path, epochs=12, dropout=0.0, hold_out=0.0))
+    answers = load(short.out)(["good", "bad"])
+    assert [answer.probabilities["a"] for answer in answers] == pytest.approx([0.7, 0.2], abs=0.08)
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+def test_a_whole_share_is_learned_as_its_label(short, tmp_path, class_weights):
+    weights = []
+    for name in ("labels", "shares"):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"text": f"text {n}", "label": "ab"[n % 3 == 0]} for n in range(30)]
+        if name == "shares":
+            rows = [{**row, "label": {row["label"]: 1.0}} for row in rows]
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        run = replace(short, train=path, out=tmp_path / name, class_weights=class_weights)
+        finetune(replace(run, epochs=1, hold_out=0.0))
+        weights.append(read_weights(tmp_path / name))
+    assert weights[0].keys() == weights[1].keys()
+    for key, value in weights[0].items():
+        np.testing.assert_allclose(value, weights[1][key], atol=2e-5)
+
+
+def test_shares_are_for_classes(short, tmp_path):
+    path = tmp_path / "votes.jsonl"
+    path.write_text('{"text": "a", "label": {"1": 2, "2": 1}}\n' * 4, encoding="utf-8")
+    with pytest.raises(DataError, match="Shares of labels are for the kind classification"):
+        finetune(replace(short, task="ordinal", train=path))
+
+
 def test_a_task_that_writes_learns_and_is_measured(short, tmp_path):
     path = tmp_path / "pairs.tsv"
     rows = "".join(f"good {n}\tbad {n}\n" for n in range(20))
