@@ -139,14 +139,11 @@ def write_tasks_file(place: Place, tasks: Sequence[Builtin]) -> Path:
     for task in tasks:
         train, dev = place.filled(f"{task.train} {task.test[0]}")
         lines += ["[[task]]", f'name = "{task.name}"', f'train = "{train}"', f'dev = "{dev}"']
-        words = iter(task.options.split())
-        for word in words:
-            key = word.removeprefix("--").replace("-", "_")
-            if key == "calibrate":
-                lines.append("calibrate = true")
-            else:
-                value = next(words)
-                lines.append(f"{key} = {value if value[0].isdigit() else json.dumps(value)}")
+        for option in task.options.removeprefix("--").split(" --"):
+            name, *values = option.split()
+            told = [value if value[0].isdigit() else json.dumps(value) for value in values]
+            listed = f"[{', '.join(told)}]" if len(told) > 1 else "".join(told) or "true"
+            lines.append(f"{name.replace('-', '_')} = {listed}")
     path = place.work / "together.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -188,7 +185,7 @@ def _listed(values: Sequence[float]) -> str:
 BUILTINS = (
     Builtin(
         "sentiment",
-        "--task sst2 --epochs 1.5 --calibrate --hold-out 0.05",
+        "--labels negative positive --epochs 1.5 --calibrate --hold-out 0.05",
         "{work}/records/sentiment-taught.jsonl",
         ("{data}/glue/SST-2/dev.tsv",),
         "words",
