@@ -187,11 +187,11 @@ BUILTINS = (
         "sentiment",
         "--labels negative positive --epochs 1.5 --calibrate --hold-out 0.05",
         "{work}/records/sentiment-taught.jsonl",
-        ("{data}/glue/SST-2/dev.tsv",),
+        ("{work}/records/sentiment-test.tsv",),
         "words",
         "accuracy",
         (("SST-2", "given out for research"),),
-        "{work}/records/sentiment.tsv",
+        "{work}/sst2/train.tsv",
     ),
     Builtin(
         "spam",

@@ -1,4 +1,8 @@
-"""What `sentiment` learns from: SST-2's rows, and stretches of its sentences that teachers label.
+"""What `sentiment` learns from and is scored on, both made of SST-2.
+
+It is scored on the published half of the development part and 2,000 whole sentences of the training
+part together, none of whose phrases is learned from: on the 436 rows alone, one standard error is
+1.8 points. It learns from the other rows, and from stretches of them that teachers label.
 
 Two fine-tuned encoders and what counts words err differently, and know more together than any of
 them. What they make of new stretches of text one model can learn (Bucila et al., 2006; Tang et al.,
@@ -17,7 +21,7 @@ from numpy.typing import NDArray
 import albatross
 from albatross.rng import stream
 from tables.baselines import word_counts
-from tables.files import sst2_rows, write_json_lines, write_table
+from tables.files import read_table, write_json_lines, write_sentences, write_table
 from tables.table import Place, is_finished
 
 Shares = NDArray[np.float64]
@@ -28,15 +32,17 @@ _LEAST = 1e-4
 
 
 def write_taught(place: Place) -> None:
-    """Write SST-2's training rows, and with shares what is learned from."""
-    work = place.work / "records"
-    taught = work / "sentiment-taught.jsonl"
+    """Write what is learned from, with shares, and what is scored on."""
+    taught = place.work / "records" / "sentiment-taught.jsonl"
     if taught.is_file():
         return
-    work.mkdir(parents=True, exist_ok=True)
-    rows = sst2_rows(place.data)
-    texts, labels = [text for text, _ in rows], np.array([int(label) for _, label in rows])
-    write_table(work / "sentiment.tsv", rows, ("sentence", "label"))
+    taught.parent.mkdir(parents=True, exist_ok=True)
+    write_sentences(place)
+    parts = (place.work / "sst2" / "dev.tsv", place.data / "glue" / "SST-2" / "dev.tsv")
+    scored = [(row["sentence"], row["label"]) for part in parts for row in read_table(part)]
+    write_table(taught.with_name("sentiment-test.tsv"), scored, ("sentence", "label"))
+    rows = read_table(place.work / "sst2" / "train.tsv")
+    texts, labels = [row["sentence"] for row in rows], np.array([int(row["label"]) for row in rows])
     owners = _owners(texts)
     kept = (labels + _counted_elsewhere(texts, labels, owners)) / 2
     sentences = [text.split() for text in dict.fromkeys(owners.values())]
@@ -44,8 +50,7 @@ def write_taught(place: Place) -> None:
     stretches = _stretches(sentences, count)
     logits = _logits(word_counts().fit(texts, labels).predict_proba(stretches)[:, 1])
     for seed in range(_TEACHERS):
-        teacher = _teacher(place, work / "sentiment.tsv", seed)
-        logits = logits + _logits(_answers(teacher, stretches))
+        logits = logits + _logits(_answers(_teacher(place, seed), stretches))
     shares = np.concatenate([kept, 1 / (1 + np.exp(-logits / _TEACHERS))])
     write_json_lines(
         taught,
@@ -85,11 +90,12 @@ def _counted_elsewhere(
     return found
 
 
-def _teacher(place: Place, rows: Path, seed: int) -> Path:
+def _teacher(place: Place, seed: int) -> Path:
     """Fine-tune one encoder on the rows."""
     out = place.work / "teachers" / str(seed)
     out.parent.mkdir(parents=True, exist_ok=True)
-    words = ["--task", "sst2", "--train", rows, "--hold-out", 0, "--epochs", 2, "--seed", seed]
+    words = ["--task", "sst2", "--train", place.work / "sst2" / "train.tsv", "--hold-out", 0]
+    words += ["--epochs", 2, "--seed", seed]
     words += [] if place.limit is None else ["--limit", place.limit]
     if not is_finished(out):
         place.albatross("finetune", "pretrained", out, *words)
