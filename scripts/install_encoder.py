@@ -64,8 +64,8 @@ of masked words right (15 % masked, in runs of up to three words), order of two 
 ## Limits
 
 Lower case, no accents, English of encyclopedias and old novels, with their view of the world and
-their bias, which nobody has audited; {max_length} tokens of context in training. Check it on your
-own data before you rely on it.
+their bias, which nobody has audited; {max_length} tokens of context in training. Of two single
+sentences it hardly tells the order (53 % right). Check it on your own data before you rely on it.
 """
 
 

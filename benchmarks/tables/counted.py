@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from albatross.data.shards import ShardFolder
-from tables.files import documents_of, read_table
+from tables.files import ordered_pairs, read_table
 
 # Width of the vectors and of the window that they are counted over.
 _WIDTH, _WINDOW = 128, 5
@@ -50,16 +50,10 @@ def neighbour_score(shards: Path, gaps: Path) -> float:
 
 
 def order_score(shards: Path, orders: Path) -> float:
-    """Return how often words by their side tell the order of two sentences."""
+    """Return how often words by their side tell the order of two stretches."""
     folder = ShardFolder(shards)
-    tokenizer = folder.tokenizer()
-    neighbours = (pair for one in documents_of(folder.train) for pair in pairwise(one))
-    texts = [
-        tuple(tokenizer.decode(each.tolist()) for each in pair)
-        for pair in islice(neighbours, 0, 20 * _TRAINED_ORDERS, 20)
-    ]
-    swapped = np.arange(len(texts)) % 2 == 1
-    texts = [pair[::-1] if turned else pair for pair, turned in zip(texts, swapped, strict=True)]
+    drawn = [*islice(ordered_pairs(folder, folder.train), _TRAINED_ORDERS)]
+    texts, swapped = [pair[:2] for pair in drawn], np.array([pair[2] for pair in drawn])
     rows = read_table(orders)
     vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=3)
     vectors.fit([text for pair in texts for text in pair])

@@ -6,14 +6,17 @@ import csv
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from albatross.data.conll import read_conll
-from albatross.data.packing import IntArray
+from albatross.data.masking import MaskingRule, PieceTable
+from albatross.data.packing import IGNORED_LABEL, IntArray
+from albatross.data.sampling import one_pass
+from albatross.data.segments import SampleRule, SampleSource
 from albatross.data.shards import Shard, ShardFolder
 from albatross.data.text_files import read_lines
 from albatross.rng import stream
@@ -257,17 +260,27 @@ def _write_gaps(shards: ShardFolder, work: Path) -> None:
 
 
 def _write_orders(shards: ShardFolder, work: Path) -> None:
-    """Write pairs of neighbouring held-out sentences, half of them exchanged."""
-    tokenizer, draw, rows = shards.tokenizer(), stream(0, "orders"), []
-    neighbours = (pair for document in documents_of(shards.held_out) for pair in pairwise(document))
-    for pair in islice(neighbours, 0, None, 2):
-        first, second = (tokenizer.decode(each.tolist()) for each in pair)
-        if min(len(first), len(second)) >= 20 and max(len(first), len(second)) <= 160:
-            in_order = bool(draw.integers(2))
-            shown = (first, second) if in_order else (second, first)
-            rows.append((*shown, "in order" if in_order else "out of order"))
-    rows = [rows[i] for i in draw.permutation(len(rows))[:4_000]]
+    """Write pairs of held-out stretches, half of them exchanged."""
+    names = ("in order", "out of order")
+    rows = [(*pair, names[turned]) for *pair, turned in ordered_pairs(shards, shards.held_out)]
     write_table(work / "orders.tsv", rows, ("text", "text_pair", "label"))
+
+
+def ordered_pairs(folder: ShardFolder, shards: Sequence[Shard]) -> Iterator[tuple[str, str, bool]]:
+    """Yield two stretches of a document as pre-training draws them, and if they are exchanged."""
+    tokenizer = folder.tokenizer()
+    table = PieceTable.from_tokenizer(tokenizer)
+    rule = SampleRule(max_length=128, masking=MaskingRule())
+    source = SampleSource(shards, table, rule, tokenizer.cls_id, tokenizer.sep_id)
+    for batch in one_pass(source, 4_096):
+        hidden = batch.labels["labels"]
+        ids = np.where(hidden == IGNORED_LABEL, batch.input_ids, hidden)
+        turned = batch.labels["sentence_order_label"].tolist()
+        for (start, end), label in zip(pairwise(batch.cu_seqlens.tolist()), turned, strict=True):
+            parts = np.split(ids[start:end], np.flatnonzero(ids[start:end] == tokenizer.sep_id) + 1)
+            if label != IGNORED_LABEL:
+                first, second = (tokenizer.decode(part.tolist()) for part in parts[:2])
+                yield first, second, bool(label)
 
 
 def documents_of(shards: Iterable[Shard]) -> Iterator[list[IntArray]]:
