@@ -258,16 +258,17 @@ def test_a_whole_share_is_learned_as_its_label(short, tmp_path, class_weights):
     weights = []
     for name in ("labels", "shares"):
         path = tmp_path / f"{name}.jsonl"
-        rows = [{"text": f"text {n}", "label": "ab"[n % 3 == 0]} for n in range(30)]
+        labels: list[Any] = ["ab"[n % 3 == 0] for n in range(30)]
         if name == "shares":
-            rows = [{**row, "label": {row["label"]: 1.0}} for row in rows]
+            labels = [{label: 1.0} for label in labels]
+        rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
         path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
         run = replace(short, train=path, out=tmp_path / name, class_weights=class_weights)
         finetune(replace(run, epochs=1, hold_out=0.0))
         weights.append(read_weights(tmp_path / name))
     assert weights[0].keys() == weights[1].keys()
-    for key, value in weights[0].items():
-        np.testing.assert_allclose(value, weights[1][key], atol=2e-5)
+    for first, second in zip(*(each.values() for each in weights), strict=True):
+        torch.testing.assert_close(*map(torch.from_numpy, (first, second)), atol=2e-5, rtol=0)
 
 
 def test_shares_are_for_classes(short, tmp_path):
