@@ -3,10 +3,9 @@
     python benchmarks/reproduce.py --data DATA --only builtins
     python scripts/install_builtins.py runs/results
 
-A task that does not beat its plain baseline on every part it was scored on is not shipped. One that
-scores as well with the others as alone is answered by the encoder that they share; of the rest, as
-many as twelve megabytes of a wheel have room for have weights of their own. The cards are written
-from the rows' figures.
+A task has layers of its own over the embeddings of `pretrained` if these beat the plain baseline on
+every part it was scored on, else weights of its own, if those do; else it is not shipped. The cards
+are written from the rows' figures.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from install_encoder import strip_places  # noqa: E402
-from tables.builtins import BUILTINS, TABLE, Builtin  # noqa: E402 (benchmarks are no package)
+from tables.builtins import BUILTINS, FORMS, TABLE, Builtin, shipped  # noqa: E402 (no package)
 
-from albatross.atomic import read_json, write_json  # noqa: E402
+from albatross.atomic import read_json  # noqa: E402
+from albatross.checkpoints.base_file import is_delta, move_base  # noqa: E402
 
 PACKAGE = ROOT / "src" / "albatross" / "builtin"
-SHARED = "everyday"
-# A figure may fall by so much where tasks share an encoder: less than seeds differ.
-_NOTHING = 0.003
-# What the models may take in a wheel, which packs its files; and what goes in first where not all
-# fits: names are what counting words does worst at.
+# What the models may take in a wheel, which packs its files.
 _ROOM = 12_000_000
-_FIRST = ("entities", "question-type", "sentiment", "intent", "spam", "embed")
 # Of a folder, beside weights and graphs.
 _COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
+_MADE = {
+    "layers": "Layers of its own over the embeddings and the vocabulary of `pretrained`",
+    "whole": "`pretrained`, fine-tuned with all its weights",
+}
 _ABOUT = {
     "sentiment": "Whether an English sentence, such as one of a film review, is `positive` or"
     " `negative`.",
@@ -54,37 +53,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="the folder `--work` of benchmarks/reproduce.py")
     work = parser.parse_args().work
-    found = {row.name: _figures(row) for row in BUILTINS if TABLE.kept(row).is_file()}
-    shared, alone_ones = [], []
-    for row in sorted(BUILTINS, key=lambda row: _FIRST.index(row.name)):
-        figures = found.get(row.name)
-        if figures is None:
+    for row in BUILTINS:
+        if not TABLE.kept(row).is_file():
             print(f"{row.name:<16} left as it is: not measured")
             continue
+        found = read_json(TABLE.kept(row))["figures"]
         shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
-        beats = {
-            key: _beats(figures[key], figures["baselines"], row.figure)
-            for key in ("alone", "together")
-        }
-        if not any(beats.values()):
-            print(f"{row.name:<16} not shipped: no better than its baseline")
-            continue
-        alone, together = (_main(figures[key], row.figure) for key in ("alone", "together"))
-        if beats["together"] and (together >= alone - _NOTHING or not beats["alone"]):
-            shared.append(row)
-            print(f"{row.name:<16} shared: {together:.4f}, alone {alone:.4f}")
-        else:
-            alone_ones.append(row)
-            print(f"{row.name:<16} alone: {alone:.4f}, shared {together:.4f}")
-    shutil.rmtree(PACKAGE / SHARED, ignore_errors=True)
-    if shared:
-        _install(work / "builtins" / "together", PACKAGE / SHARED, shared, found, "together")
-    for row in alone_ones:
-        _install(work / "builtins" / row.name, PACKAGE / row.name, [row], found, "alone")
-        if _packed(PACKAGE) > _ROOM:
-            shutil.rmtree(PACKAGE / row.name)
-            print(f"{row.name:<16} not shipped: no room")
-    print(f"The models take {_packed(PACKAGE) / 1e6:.2f} MB in a wheel.")
+        form = shipped(found, row.figure)
+        told = ", ".join(f"{each} {_told(found[each], row.figure)}" for each in FORMS)
+        plain = " / ".join(f"{value:.4f}" for value in found["baselines"])
+        print(f"{row.name:<16} {form or 'not shipped'}: {told}, baseline {plain}")
+        if form is not None:
+            source = work / "builtins" / f"{row.name}{FORMS[form]}"
+            _install(source, PACKAGE / row.name, row, found, form)
+    packed = _packed(PACKAGE)
+    print(f"The models take {packed / 1e6:.2f} MB in a wheel.")
+    if packed > _ROOM:
+        raise SystemExit(f"They must take at most {_ROOM / 1e6:.0f} MB. Leave one out.")
+
+
+def _told(reports: Sequence[Mapping[str, Any]], figure: str) -> str:
+    """Return the figure on every part."""
+    return " / ".join(f"{report['metrics'][figure]:.4f}" for report in reports)
 
 
 def _packed(folder: Path) -> int:
@@ -93,66 +83,55 @@ def _packed(folder: Path) -> int:
     return sum(len(zlib.compress(path.read_bytes())) for path in files)
 
 
-def _install(
-    source: Path, out: Path, rows: Sequence[Builtin], found: Mapping[str, Any], key: str
-) -> None:
-    """Copy a folder with the tasks that are shipped, and write its card."""
+def _install(source: Path, out: Path, row: Builtin, found: Mapping[str, Any], form: str) -> None:
+    """Copy a folder, let it find its base if it has one, and write its card."""
     out.mkdir(parents=True)
     for pattern in _COPIED:
         for path in source.glob(pattern):
             shutil.copyfile(path, out / path.name)
+    if is_delta(out):
+        move_base(out, source, out)
     strip_places(out)
-    tasks = read_json(source / "task.json")
-    names = [row.name for row in rows]
-    write_json(out / "task.json", {name: tasks[name] for name in names})
-    (out / "README.md").write_text(_card(out.name, rows, found, key), encoding="utf-8")
+    (out / "README.md").write_text(_card(row, found, form), encoding="utf-8")
 
 
-def _card(name: str, rows: Sequence[Builtin], found: Mapping[str, Any], key: str) -> str:
+def _card(row: Builtin, found: Mapping[str, Any], form: str) -> str:
     """Return the card of a folder."""
     lines = [
         *("---", "library_name: albatross", "language: en", "license: apache-2.0", "---", ""),
-        f"# {name}",
+        f"# {row.name}",
         "",
-    ]
-    for row in rows:
-        lines += [f"- `{row.name}`: {_ABOUT[row.name]}"]
-    lines += [
+        _ABOUT[row.name],
         "",
-        "Opened by those names: `albatross.load(NAME)`, `albatross predict NAME TEXT`.",
+        f'Opened by its name: `albatross.load("{row.name}")`, `albatross predict {row.name} TEXT`.',
         "",
         "## Model",
         "",
-        "The encoder `pretrained` of this package, fine-tuned; weights in 8 bits, for ONNX Runtime,"
-        " without torch.",
-        *(["One encoder for all tasks: a text is read once."] if len(rows) > 1 else []),
+        f"{_MADE[form]}; in 8 bits, for ONNX Runtime, without torch.",
         "",
         "## Figures",
         "",
         "On records that were not learned from, as it is shipped; the baseline knows no language.",
         "",
-        "| task | figure | value | 95 % | baseline | calibration error |",
-        "|---|---|---|---|---|---|",
+        "| figure | value | 95 % | baseline | calibration error |",
+        "|---|---|---|---|---|",
     ]
-    for row in rows:
-        figures = found[row.name]
-        for report, baseline in zip(figures[key], figures["baselines"], strict=True):
-            bounds, error = report["intervals"][row.figure], report["calibration"]
-            lines.append(
-                f"| {row.name} | {row.figure.replace('_', ' ')} |"
-                f" {report['metrics'][row.figure]:.3f} | {bounds['low']:.3f} to"
-                f" {bounds['high']:.3f} | {baseline:.3f} |"
-                f" {'-' if error is None else format(error['error'], '.3f')} |"
-            )
+    for report, baseline in zip(found[form], found["baselines"], strict=True):
+        bounds, error = report["intervals"][row.figure], report["calibration"]
+        lines.append(
+            f"| {row.figure.replace('_', ' ')} | {report['metrics'][row.figure]:.3f} |"
+            f" {bounds['low']:.3f} to {bounds['high']:.3f} | {baseline:.3f} |"
+            f" {'-' if error is None else format(error['error'], '.3f')} |"
+        )
     lines += [
         "",
         "`python benchmarks/reproduce.py --data DATA --only builtins` makes the models and the"
         " figures again;",
-        "`docs/results.md` has them beside those of models that learned one task alone.",
+        "`docs/results.md` has them beside those of models whose embeddings learn, too.",
         "",
         "## Data and terms",
         "",
-        *(f"- {row.name}: {set_} ({terms})." for row in rows for set_, terms in row.sets),
+        *(f"- {set_} ({terms})." for set_, terms in row.sets),
         "- Pre-training: English Wikipedia (CC BY-SA) and novels of 1840-1920 (public domain).",
         "- No text of these sets is in the package. The weights are Apache-2.0 as far as they are"
         " ours to license;",
@@ -165,23 +144,6 @@ def _card(name: str, rows: Sequence[Builtin], found: Mapping[str, Any], key: str
         "",
     ]
     return "\n".join(lines)
-
-
-def _figures(row: Builtin) -> dict[str, Any]:
-    """Return the figures that were kept of a row."""
-    found: dict[str, Any] = read_json(TABLE.kept(row))["figures"]
-    return found
-
-
-def _main(reports: Sequence[Mapping[str, Any]], figure: str) -> float:
-    """Return the mean of the figure over the parts."""
-    return sum(float(report["metrics"][figure]) for report in reports) / len(reports)
-
-
-def _beats(reports: Sequence[Mapping[str, Any]], baselines: Sequence[float], figure: str) -> bool:
-    """Whether a model is better than its baseline on every part."""
-    pairs = zip(reports, baselines, strict=True)
-    return all(report["metrics"][figure] > baseline for report, baseline in pairs)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from albatross.checkpoints.base_file import find_base, is_delta
+from albatross.checkpoints.delta import vocabulary_folder
 from albatross.checkpoints.huggingface import published_gelu
 from albatross.config import VARIANTS, AlbertConfig, published_names, unshared, variant
 from albatross.conversion.source import Source, open_source
@@ -121,6 +123,7 @@ def _source_facts(source: Source) -> dict[str, Any]:
         "tensors": f"{len(source.arrays)} in {', '.join(dtypes)}",
         "optimizer slots": len(source.skipped),
         "unknown tensors": ", ".join(source.left) or "none",
+        **({"base": str(find_base(source.files))} if is_delta(source.files) else {}),
         "vocabulary": _vocabulary(source.files),
         "weights on disk": _size(sum(path.stat().st_size for path in files)),
         "checksums": source.verified,
@@ -133,7 +136,7 @@ def _source_facts(source: Source) -> dict[str, Any]:
 def _vocabulary(folder: Path) -> str:
     """Say which vocabulary lies in a folder."""
     try:
-        return repr(open_tokenizer(folder))
+        return repr(open_tokenizer(vocabulary_folder(folder)))
     except (FolderError, TokenizerError, MissingDependencyError) as error:
         return f"none that opens: {error}"
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from albatross.checkpoints.base_file import BASE
+from albatross.checkpoints.huggingface import EMBEDDINGS
 from albatross.checkpoints.model_folder import read_own_weights, read_weights
 from albatross.cli import main
 from albatross.engine.open import open_model
@@ -58,6 +59,17 @@ def test_what_is_not_adapted_stays_as_it_was(short, pretrained, adapt):
     assert not any(name.startswith(ENCODER) for name in read_own_weights(out))
     assert (out / BASE).is_file()
     assert not (out / "spiece.model").exists()
+
+
+def test_layers_learn_while_the_embeddings_stay_in_the_base(short, pretrained):
+    out = finetune(replace(short, adapt="layers"))
+    before, own = read_weights(pretrained), read_own_weights(out)
+    layers = {name for name in before if name.startswith(ENCODER)}
+    assert {name for name in own if name.startswith("albert.encoder.")} == {
+        name for name in layers if ".albert_layer_groups." in name
+    }
+    assert not any(name.startswith(EMBEDDINGS) for name in own)
+    assert not any(np.array_equal(own[name], before[name]) for name in own if name in layers)
 
 
 def test_an_adapted_folder_answers_over_its_base(short):

@@ -19,11 +19,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from albatross.bench.result import Bench, Timing
+from albatross.checkpoints.delta import root_of
 from albatross.config import AlbertConfig
 from albatross.costs import model_cost
 from albatross.data.packing import Example, pack
@@ -94,8 +96,14 @@ def bench(settings: BenchSettings) -> Bench:
         start=start,
         bare_start=bare_start,
         memory=memory,
-        file_bytes=sum(file.stat().st_size for file in pipeline.folder.iterdir() if file.is_file()),
+        file_bytes=_file_bytes(pipeline.folder),
     )
+
+
+def _file_bytes(folder: Path) -> int:
+    """Return what a folder takes on disk, with the base that it stands on."""
+    files = (file for each in {folder, root_of(folder)} for file in each.iterdir())
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 # === What is answered ===

@@ -40,7 +40,7 @@ class Bench:
         bare_start: likewise until ONNX Runtime has been imported, and nothing else
         memory: most bytes that this process held, with a text of 128 tokens; None where the system
             does not tell
-        file_bytes: of the folder's files
+        file_bytes: of the folder's files, and of its base's
     """
 
     model: str

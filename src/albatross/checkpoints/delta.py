@@ -6,7 +6,7 @@ below. Reading joins the two: `model_folder.read_weights`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,32 @@ def vocabulary_folder(folder: Path, base: str | Path | None = None) -> Path:
     return found
 
 
+def embedding_folder(folder: Path, base: str | Path | None = None) -> Path:
+    """Return where an exported folder's embeddings lie: in a delta folder's base.
+
+    Raises:
+        FolderError: the base is not there, or is another model.
+    """
+    if not is_delta(folder):
+        return folder
+    found = find_base(folder, base)
+    check_base(folder, found, [path.name for path in weight_files(found)])
+    return found
+
+
+def stand_over(folder: Path, place: Path, base: Path, more: Sequence[str] = ()) -> None:
+    """Write `base.json` into a folder being built, with the base's weights and vocabulary.
+
+    Args:
+        folder: being built.
+        place: where it will stand.
+        base: the model below it, a whole one.
+        more: other files of the base whose bytes must stay.
+    """
+    files = [path for pattern in (*_VOCABULARIES, *more) for path in sorted(base.glob(pattern))]
+    write_base(folder, place, base, [*weight_files(base), *files])
+
+
 def changed_arrays(arrays: Mapping[str, NDArray[np.generic]], base: Arrays) -> Arrays:
     """Return what a model has over its base: all heads, and what of the encoder differs."""
     return {
@@ -69,5 +95,4 @@ def write_delta(
         base: the model below it, a whole one.
     """
     write_model(folder, config, changed_arrays(arrays, read_weights(base)), run)
-    vocabulary = [path for pattern in _VOCABULARIES for path in sorted(base.glob(pattern))]
-    write_base(folder, place, base, [*weight_files(base), *vocabulary])
+    stand_over(folder, place, base)

@@ -20,6 +20,8 @@ Arrays = dict[str, NDArray[np.generic]]
 Shapes = dict[str, tuple[int, ...]]
 
 WORD_EMBEDDINGS = "albert.embeddings.word_embeddings.weight"
+EMBEDDINGS = ("albert.embeddings.", "albert.encoder.embedding_hidden_mapping_in.")
+"""Prefixes of what makes the rows that enter depth 0."""
 _TIED = {
     "predictions.decoder.weight": WORD_EMBEDDINGS,
     "predictions.decoder.bias": "predictions.bias",

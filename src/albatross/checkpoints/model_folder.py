@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 
 from albatross.atomic import read_json, write_json
 from albatross.checkpoints.base_file import check_base, find_base, is_delta
-from albatross.checkpoints.eight_bits import check_floats
+from albatross.checkpoints.eight_bits import check_floats, stand_ins
 from albatross.checkpoints.huggingface import Arrays, canonical, published_gelu
 from albatross.checkpoints.safetensors_file import map_arrays, write_arrays
 from albatross.config import AlbertConfig
@@ -109,7 +109,9 @@ def read_stored_weights(folder: Path, base: str | Path | None = None) -> Arrays:
     if is_delta(folder):
         below = find_base(folder, base)
         check_base(folder, below, [path.name for path in weight_files(below)])
-        return {n: a for n, a in _read(below).items() if n.startswith("albert.")} | own
+        replaced = {*own, *stand_ins({name: array.shape for name, array in own.items()})}
+        kept = {n: a for n, a in _read(below).items() if n.startswith("albert.")}
+        return {n: a for n, a in kept.items() if n not in replaced} | own
     if base is not None:
         raise FolderError(
             "A base is what a delta folder stands over. Received: base="

@@ -3,8 +3,9 @@
 An exported model folder holds `embed.onnx`, one `layer.K.onnx` for each distinct layer,
 `heads.onnx`, `exits.onnx` where heads answer before the last depth, and `predictions.onnx` where
 there is a masked-word head. They have no weights of their own: their initialisers point into the
-folder's `model.safetensors`. File names follow from the configuration alone, by functions of this
-file that the exporter uses too. How a graph is built is not known here.
+folder's `model.safetensors`. A folder over a base has no `embed.onnx`, but uses that of the base.
+File names follow from the configuration alone, by functions of this file that the exporter uses
+too. How a graph is built is not known here.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from albatross.errors import ConfigError, DataError
 
 FloatArray = NDArray[np.float32]
 EMBED_FILE = "embed.onnx"
+FIRST_LAYER = "layer.0.onnx"
+"""What every exported folder has."""
 HEADS_FILE = "heads.onnx"
 EXITS_FILE = "exits.onnx"
 PREDICTIONS_FILE = "predictions.onnx"
@@ -82,8 +85,21 @@ class OnnxEngine:
     Rows are numpy arrays (total_tokens, hidden) of 32-bit floats, whatever the file's precision.
     """
 
-    def __init__(self, folder: Path, config: AlbertConfig, *, threads: int | None = None) -> None:
-        """Load the graphs; `threads` defaults to one for each core.
+    def __init__(
+        self,
+        folder: Path,
+        config: AlbertConfig,
+        *,
+        threads: int | None = None,
+        below: Path | None = None,
+    ) -> None:
+        """Load the graphs.
+
+        Args:
+            folder: the exported model.
+            config: its configuration.
+            threads: by default one for each core.
+            below: the folder that holds the embeddings, where another does.
 
         Raises:
             FolderError: a graph is missing or damaged, or was exported from other weights or by
@@ -109,10 +125,8 @@ class OnnxEngine:
         self._layers = [layers[name] for name in files]
         # Too little work for a second thread.
         end_options = session_options(1, spin=False)
-        embed = open_graph(
-            folder / EMBED_FILE, digest, end_options, _EMBED_INPUTS, outputs={"rows"}
-        )
-        self._embed = StepGraph(embed)
+        path, of = (below or folder) / EMBED_FILE, header_digest(below) if below else digest
+        self._embed = StepGraph(open_graph(path, of, end_options, _EMBED_INPUTS, outputs={"rows"}))
         self._heads: StepGraph | None = None
         self._exits: StepGraph | None = None
         self._predictions: StepGraph | None = None

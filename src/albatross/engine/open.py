@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from albatross.checkpoints.delta import vocabulary_folder
+from albatross.checkpoints.delta import embedding_folder, vocabulary_folder
 from albatross.checkpoints.eight_bits import stand_ins
 from albatross.checkpoints.huggingface import (
+    EMBEDDINGS,
     Arrays,
-    Shapes,
     encoder_shapes,
     fit,
     head_shapes,
@@ -28,7 +28,7 @@ from albatross.checkpoints.model_folder import (
 )
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.config import AlbertConfig
-from albatross.engine.onnx_engine import EMBED_FILE, HEADS_FILE, SINGLE_FILE, OnnxEngine
+from albatross.engine.onnx_engine import FIRST_LAYER, HEADS_FILE, SINGLE_FILE, OnnxEngine
 from albatross.engine.onnx_generator import OnnxGenerator
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.head_spec import POOLED, HeadSpec
@@ -94,16 +94,17 @@ def open_model(
             f"`--task` must be one of the model's: {', '.join(tasks)}. Received: {chosen!r}."
         )
     heads = {name: spec for each in tasks.values() for name, spec in each.heads.items()}
-    without_torch = engine == "onnx" or (engine == "auto" and (folder / EMBED_FILE).is_file())
+    without_torch = engine == "onnx" or (engine == "auto" and is_exported(folder))
     opened: Any
     if isinstance(tasks[chosen], GenerationTask) and without_torch:
         _check_exported(folder)
-        _check_shapes(folder, encoder_shapes(config, pooler=False) | masked_lm_shapes(config))
+        shapes = encoder_shapes(config, pooler=False) | masked_lm_shapes(config)
+        fit(_stored(folder), shapes, source=str(folder))
         opened = OnnxGenerator(folder, config, threads=threads)
     elif isinstance(tasks[chosen], GenerationTask):
         opened = torch_class("torch_generator", "TorchGenerator").from_folder(folder)
     elif without_torch:
-        opened = _onnx_engine(folder, config, heads, threads)
+        opened = _onnx_engine(folder, config, heads, threads, base)
     else:
         opener = torch_class("torch_engine", "TorchEngine")
         heads = with_exits(heads, read_own_weights(folder).keys())
@@ -169,15 +170,27 @@ def with_exits(heads: Mapping[str, HeadSpec], names: Collection[str]) -> dict[st
     }
 
 
+def is_exported(folder: Path) -> bool:
+    """Whether a folder has graphs; the embeddings' may be another folder's."""
+    return (folder / FIRST_LAYER).is_file()
+
+
 def _onnx_engine(
-    folder: Path, config: AlbertConfig, heads: Mapping[str, HeadSpec], threads: int | None
+    folder: Path,
+    config: AlbertConfig,
+    heads: Mapping[str, HeadSpec],
+    threads: int | None,
+    base: str | Path | None,
 ) -> OnnxEngine:
     """Open an exported folder, if its files are those that were exported together."""
     _check_exported(folder)
-    opened = OnnxEngine(folder, config, threads=threads)
+    below = embedding_folder(folder, base)
+    opened = OnnxEngine(folder, config, threads=threads, below=None if below == folder else below)
     heads = with_exits(heads, _stored(folder))
     pooler = any(spec.kind in POOLED for spec in heads.values())
-    _check_shapes(folder, encoder_shapes(config, pooler=pooler) | head_shapes(config, heads))
+    shapes = encoder_shapes(config, pooler=pooler) | head_shapes(config, heads)
+    embeddings = {n: a for n, a in _stored(below).items() if n.startswith(EMBEDDINGS)}
+    fit(_stored(folder) | embeddings, shapes, source=str(folder))
     _check_outputs(folder, heads, opened)
     return opened
 
@@ -195,18 +208,13 @@ def _check_outputs(folder: Path, heads: Mapping[str, HeadSpec], engine: OnnxEngi
 
 def _check_exported(folder: Path) -> None:
     """Refuse a folder that has not been exported, or whose files have changed since."""
-    if not (folder / EMBED_FILE).is_file():
+    if not is_exported(folder):
         raise FolderError(
             f"ONNX Runtime needs an exported folder. Received: {str(folder)!r} without"
-            f" `{EMBED_FILE}`. Run `albatross export` on it."
+            f" `{FIRST_LAYER}`. Run `albatross export` on it."
         )
     check_digest(folder)
     _check_graphs(folder)
-
-
-def _check_shapes(folder: Path, expected: Shapes) -> None:
-    """Compare a folder's tensors with those that its configuration asks for."""
-    fit(_stored(folder), expected, source=str(folder))
 
 
 def _stored(folder: Path) -> Arrays:

@@ -31,6 +31,7 @@ from albatross.engine.open import open_model, open_tokenizer, with_exits
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.export.accuracy import Labelled, check_accuracy, check_probes, read_labelled
 from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
+from albatross.export.over import check_below, without_embeddings, write_over
 from albatross.export.web_page import check_page, write_page
 from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import file_digest
@@ -52,6 +53,8 @@ class _Model:
     tasks: Sequence[Task[Any]]
     heads: Mapping[str, HeadSpec]
     run: Mapping[str, Any]
+    below: Path | None = None
+    """Where its embeddings stay."""
 
 
 def export(settings: ExportSettings) -> Path:
@@ -60,7 +63,8 @@ def export(settings: ExportSettings) -> Path:
     In floats it stays a model folder: torch and transformers open it too, and, where torch is
     installed, both engines must agree on it within 1e-4, or nothing is written. In 8 bits it is
     for ONNX Runtime alone. Of a delta folder it is a whole one, and an adapter is merged into its
-    weights where one weight results. Of a pre-trained model it predicts words.
+    weights where one weight results. Of a pre-trained model it predicts words. With `--over` it
+    leaves out the embeddings, which it finds in another exported folder.
 
     Raises:
         ConfigError: two files of `--dev` for one task.
@@ -71,14 +75,17 @@ def export(settings: ExportSettings) -> Path:
     """
     source = find_model(settings.model)
     _check_place(settings.out, source)
-    model = _read(source)
+    below = None if settings.over is None else find_model(settings.over)
+    model = _read(source, below)
+    if below is not None:
+        check_below(below, model.arrays, model.tokenizer, settings.dtype)
     if settings.single_file or settings.page:
         _check_answers_at_once(model.tasks)
     if settings.page:
         check_page(model.tokenizer, model.tasks)
     with writing(settings.out) as folder:
         if settings.dtype != "int8":
-            _write(folder, model, settings.dtype)
+            _write(folder, settings.out, model, settings.dtype)
             with suppress(MissingDependencyError):  # without torch nothing to compare with
                 _compare_engines(folder, model)
         if settings.dtype == "int8" or settings.dev:
@@ -97,8 +104,8 @@ def _put_into_one_file(folder: Path, model: _Model, settings: ExportSettings) ->
         write_page(folder, model.tokenizer)
 
 
-def _read(source: Path) -> _Model:
-    """Read a model folder with all that an export holds of it."""
+def _read(source: Path, below: Path | None) -> _Model:
+    """Read a model folder with all that an export holds of it, or finds in the folder below."""
     config, weights = read_config(source), read_weights(source)
     if is_mergeable(config):
         merged = merge_adapter(config, weights)
@@ -114,16 +121,17 @@ def _read(source: Path) -> _Model:
     if any(isinstance(task, GenerationTask) for task in tasks):
         kept |= {"decoder.", f"{WORDS}."}
     arrays = {n: array for n, array in weights.items() if n.startswith(tuple(kept))}
-    return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source))
+    return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source), below)
 
 
 def _write(
     folder: Path,
+    place: Path,
     model: _Model,
     dtype: str,
     moments: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> None:
-    """Write all files of an export in one precision."""
+    """Write all files of an export in one precision; `place` is where the folder will stand."""
     try:
         from albatross.export.decoder_graphs import write_decoder_graphs
         from albatross.export.quantization import quantise
@@ -132,18 +140,22 @@ def _write(
         if error.name != "onnx":
             raise
         raise MissingDependencyError("onnx", "export") from error
-    config = model.config
+    config, below = model.config, model.below
+    arrays = dict(model.arrays) if below is None else without_embeddings(model.arrays)
     if dtype == "int8":
-        arrays = quantise(model.arrays, moments)
+        arrays = quantise(arrays, moments)
         config = replace(config, extra={**config.extra, **CONFIG_KEYS})
     else:
-        arrays = {name: array.astype(dtype) for name, array in model.arrays.items()}
+        arrays = {name: array.astype(dtype) for name, array in arrays.items()}
     write_model(folder, config, arrays, {**model.run, "export": {"dtype": dtype}})
-    model.tokenizer.save(folder)
+    if below is None:
+        model.tokenizer.save(folder)
+    else:
+        write_over(folder, place, below)
     write_tasks(folder, model.tasks)
     if (model.source / CARD).is_file():
         shutil.copyfile(model.source / CARD, folder / CARD)
-    write_step_graphs(folder, config, model.heads)
+    write_step_graphs(folder, config, model.heads, embeddings=below is None)
     if any(isinstance(task, GenerationTask) for task in model.tasks):
         write_decoder_graphs(folder, config)
     _record_graphs(folder)
@@ -160,19 +172,19 @@ def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> No
     dtype, labelled = settings.dtype, read_labelled(model.tasks, settings.dev)
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary)
-        _write(plain, model, "float32")
+        _write(plain, plain, replace(model, below=None), "float32")
         if dtype == "int8":
             with suppress(MissingDependencyError):
                 _compare_engines(plain, model)
-            _write(folder, model, dtype, _moments(plain, model, labelled))
+            _write(folder, settings.out, model, dtype, _moments(plain, model, labelled))
         if not labelled:
             if not any(isinstance(task, GenerationTask) for task in model.tasks):
-                engines = (OnnxEngine(plain, model.config), OnnxEngine(folder, model.config))
-                check_probes(*engines, dtype)
+                before = OnnxEngine(plain, model.config)
+                check_probes(before, OnnxEngine(folder, model.config, below=model.below), dtype)
             return
-        before, after = (open_model(each, engine="onnx") for each in (plain, folder))
+        exact, stored = (open_model(each, engine="onnx") for each in (plain, folder))
         found = {
-            each.task.name: check_accuracy(before, after, each, settings.max_loss, dtype)
+            each.task.name: check_accuracy(exact, stored, each, settings.max_loss, dtype)
             for each in labelled
         }
     figures = {

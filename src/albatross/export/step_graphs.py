@@ -32,7 +32,9 @@ from albatross.export.seen import Seen
 from albatross.head_spec import HeadSpec
 
 
-def write_step_graphs(folder: Path, config: AlbertConfig, heads: Mapping[str, HeadSpec]) -> None:
+def write_step_graphs(
+    folder: Path, config: AlbertConfig, heads: Mapping[str, HeadSpec], *, embeddings: bool = True
+) -> None:
     """Write the step graphs of a model folder beside its `model.safetensors`.
 
     Where it holds the masked-word head, that has a graph, too.
@@ -43,6 +45,7 @@ def write_step_graphs(folder: Path, config: AlbertConfig, heads: Mapping[str, He
         config: the folder's configuration.
         heads: by tensor prefix, which becomes the output's name: `classifier`, `heads.topic`; those
             with the option `exits` have a graph for the depths before the last.
+        embeddings: whether they are here; else another folder has them with their graph.
 
     Raises:
         WeightsError: a tensor is missing, of another shape, or of another type.
@@ -55,7 +58,8 @@ def write_step_graphs(folder: Path, config: AlbertConfig, heads: Mapping[str, He
             "An exported folder needs at least one head. Received: no head. Export a fine-tuned"
             " model, or a pre-trained one with its masked-word head."
         )
-    graphs = encoder_graphs(weights, config)
+    graphs = {EMBED_FILE: _embed_graph(weights, config)} if embeddings else {}
+    graphs |= _layer_graphs(weights, config)
     exits = {name: spec for name, spec in heads.items() if spec.options.get("exits")}
     # The words have a graph of their own, which a decoder asks about other rows.
     heads = {name: spec for name, spec in heads.items() if spec.kind != "words"}
@@ -69,10 +73,9 @@ def write_step_graphs(folder: Path, config: AlbertConfig, heads: Mapping[str, He
         write_file(folder / name, model.SerializeToString())
 
 
-def encoder_graphs(weights: Weights, config: AlbertConfig) -> dict[str, ModelProto]:
-    """Return the graphs below the heads, by the name of their file."""
-    graphs = {EMBED_FILE: _embed_graph(weights, config)}
-    files = layer_files(config)
+def _layer_graphs(weights: Weights, config: AlbertConfig) -> dict[str, ModelProto]:
+    """Return the graphs of the distinct layers, by the name of their file."""
+    graphs, files = {}, layer_files(config)
     for name in dict.fromkeys(files):
         depths = [depth for depth, file in enumerate(files) if file == name]
         graphs[name] = _layer_graph(weights, config, depths)

@@ -116,11 +116,23 @@ class ExportSettings(Settings):
     max_loss: float = 0.5
     """With --dev: points of the task's main figure that may be lost; past them nothing is written.
     A point is a hundredth of the figure."""
+    over: Path | None = None
+    """An exported model with the same embeddings, such as `pretrained` for what --adapt layers
+    learned: they stay there, and the folder, a quarter as large, stands on it."""
     single_file: bool = False
     """Write the whole model as one `model.onnx` for any ONNX Runtime, in place of step graphs and
     model.safetensors; Albatross itself does not open it."""
     page: bool = False
     """Add a web page that answers in the browser with that file; implies `--single-file`."""
+
+    def __post_init__(self) -> None:
+        """Check what does not go together."""
+        super().__post_init__()
+        if self.over is not None and (self.single_file or self.page):
+            raise ConfigError(
+                "A model in one file has all its weights. Received: --over beside --single-file or"
+                " --page. Leave one out."
+            )
 
     @property
     def following(self) -> str:

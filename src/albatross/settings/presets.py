@@ -67,7 +67,7 @@ _RATES_OF_SMALL = {128: 5e-4, 256: 3e-4, 512: 2e-4}
 
 
 # Where few weights learn, they may go further at once (SST-2, TREC and RTE with albatross-tiny).
-_FASTER = {"full": 1, "frozen": 6, "lora": 4, "adapter": 4}
+_FASTER = {"full": 1, "layers": 1, "frozen": 6, "lora": 4, "adapter": 4}
 
 
 def preset_of(task: str, kind: str, config: AlbertConfig, adapt: str = "full") -> Preset:

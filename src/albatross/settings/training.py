@@ -245,10 +245,10 @@ class FinetuneSettings(TrainingSettings):
     a mask, which needs no weights of its own."""
     target_length: int = 64
     """Tokens of a text that is written, specials included."""
-    adapt: Literal["full", "frozen", "lora", "adapter"] = "full"
-    """What learns: all weights; the heads and the pooler alone; or beside these low-rank additions
-    to the layers' matrices, or a narrow block in them. All but `full` give a small folder that
-    stands on the model it comes from."""
+    adapt: Literal["full", "layers", "frozen", "lora", "adapter"] = "full"
+    """What learns: all weights; all but the embeddings, which are most of a small model; the heads
+    and the pooler alone; or beside these low-rank additions to the layers' matrices, or a narrow
+    block in them. All but `full` give a small folder that stands on the model it comes from."""
     rank: int = 8
     """Width of `lora` or of the `adapter`."""
     per_depth: bool = False

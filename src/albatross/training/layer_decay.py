@@ -14,13 +14,13 @@ from functools import partial
 
 from torch import Tensor
 
+from albatross.checkpoints.huggingface import EMBEDDINGS
 from albatross.config import AlbertConfig
 from albatross.modeling.encoder import BlockScales
 from albatross.modeling.with_heads import AlbertWithHeads
 
 _LAYER = re.compile(r"albert_layer_groups\.(\d+)\.albert_layers\.(\d+)\.(attention\.)?")
 _OWN = re.compile(r"encoder\.(depth_residuals|adapters)\.(\d+)\.(attention\.)?")
-_BELOW = ("albert.embeddings.", "embedding_hidden_mapping_in.")
 
 
 def apply_layer_decay(model: AlbertWithHeads, decay: float) -> dict[str, float]:
@@ -65,7 +65,7 @@ def gradient_scales(config: AlbertConfig, decay: float) -> tuple[BlockScales, ..
 
 def _rate_scale(name: str, config: AlbertConfig, decay: float) -> float:
     """Return the scale of one parameter's rate."""
-    if any(part in name for part in _BELOW):
+    if name.startswith(EMBEDDINGS):
         return float(decay**config.depth)
     if found := _LAYER.search(name):
         group, inner = int(found[1]), int(found[2])

@@ -1,4 +1,4 @@
-"""What of a model learns a task: all of it, its head alone, or an adapter with the head.
+"""What of a model learns a task: all of it, its layers, its head alone, or an adapter with it.
 
 And what a run takes over from the model that it starts from, which may have learned another task,
 perhaps by an adapter. Only the files' side of it is in `checkpoints/delta.py`.
@@ -13,7 +13,7 @@ from typing import Literal
 
 from albatross.adapter_spec import AdapterSpec
 from albatross.checkpoints.delta import root_of
-from albatross.checkpoints.huggingface import Arrays
+from albatross.checkpoints.huggingface import EMBEDDINGS, Arrays
 from albatross.checkpoints.model_folder import read_config, read_weights
 from albatross.config import AlbertConfig
 from albatross.conversion.adapter import is_mergeable, merge_adapter
@@ -23,7 +23,7 @@ from albatross.modeling.pretrained import AlbertPreTrainedModel
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.settings.training import FinetuneSettings
 
-Adapt = Literal["full", "frozen", "lora", "adapter"]
+Adapt = Literal["full", "layers", "frozen", "lora", "adapter"]
 ADAPTERS = "albert.encoder.adapters."
 _TASK_HEADS = ("classifier.", "qa_outputs.", "beam_qa.", "heads.", "exits.")
 # Of a configuration with an earlier head; transformers would believe it before the new labels.
@@ -35,8 +35,9 @@ class Adaptation:
     """How a model is fitted to a task.
 
     Attributes:
-        adapt: `full` trains all weights; `frozen` the heads and the pooler; `lora` and `adapter`
-            an adapter of that kind beside these
+        adapt: `full` trains all weights; `layers` all but what a piece is looked up in before the
+            first of them; `frozen` the heads and the pooler; `lora` and `adapter` an adapter of
+            that kind beside these
         rank: width of the adapter
         per_depth: whether every depth has an adapter of its own
         keep_pooler: whether the pooler, too, stays as it is where not all weights learn; of a wide
@@ -51,7 +52,7 @@ class Adaptation:
     @property
     def spec(self) -> AdapterSpec | None:
         """The adapter that is trained, if any."""
-        if self.adapt in ("full", "frozen"):
+        if self.adapt in ("full", "layers", "frozen"):
             return None
         kind: Literal["lora", "bottleneck"] = "lora" if self.adapt == "lora" else "bottleneck"
         return AdapterSpec(kind, self.rank, self.per_depth)
@@ -157,13 +158,16 @@ def is_trained(name: str, adaptation: Adaptation) -> bool:
 
     >>> is_trained("albert.pooler.weight", Adaptation("frozen"))
     True
-    >>> is_trained("albert.embeddings.word_embeddings.weight", Adaptation("lora"))
+    >>> is_trained("albert.embeddings.word_embeddings.weight", Adaptation("layers"))
     False
     """
     if adaptation.adapt == "full" or not name.startswith("albert."):
         return True
-    is_adapter = name.startswith(ADAPTERS) and adaptation.spec is not None
-    return is_adapter or (name.startswith("albert.pooler.") and not adaptation.keep_pooler)
+    if name.startswith("albert.pooler."):
+        return not adaptation.keep_pooler
+    if adaptation.adapt == "layers":
+        return not name.startswith(EMBEDDINGS)
+    return name.startswith(ADAPTERS) and adaptation.spec is not None
 
 
 def _told(spec: AdapterSpec | None) -> str:

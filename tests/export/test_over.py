@@ -1,0 +1,181 @@
+"""Exports over another exported model: what they hold, what they answer, and what is refused."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from albatross.checkpoints.huggingface import EMBEDDINGS
+from albatross.checkpoints.model_folder import read_own_weights, read_weights, write_weights
+from albatross.errors import ConfigError, FolderError
+from albatross.export.folder import export
+from albatross.pipelines.pipeline import load
+from albatross.settings.answering import ExportSettings
+from albatross.training.finetune import finetune
+from albatross.training.transfer import Adaptation
+
+LABELS = ("negative", "positive")
+
+
+def shares(folder, reviews, **options):
+    answers = load(folder, **options)([text for text, _ in reviews])
+    return [answer.probabilities["positive"] for answer in answers]
+
+
+@pytest.fixture(params=["float32", "float16", "int8"])
+def below(request, pretrained, tmp_path):
+    """The pre-trained model, exported."""
+    return export(ExportSettings(pretrained, tmp_path / "below", request.param))
+
+
+@pytest.fixture
+def whole(pretrained, tmp_path):
+    return export(ExportSettings(pretrained, tmp_path / "below"))
+
+
+@pytest.fixture(scope="module")
+def learned(finetune_settings, runs):
+    """A model whose layers alone have learned."""
+    out = runs / "learned-layers"
+    return finetune(replace(finetune_settings, out=out, adapt="layers"))
+
+
+# === What it is ===
+
+
+def test_layers_alone_learn_what_all_weights_learn(learned, reviews):
+    right = [
+        (share > 0.5) == (label == "positive")
+        for share, (_, label) in zip(shares(learned, reviews), reviews, strict=True)
+    ]
+    assert sum(right) / len(right) > 0.95
+
+
+def test_it_answers_as_the_model(learned, below, tmp_path, reviews):
+    dtype = json.loads((below / "run.json").read_text())["export"]["dtype"]
+    out = export(ExportSettings(learned, tmp_path / "out", dtype, over=below))
+    near = {"float32": 1e-5, "float16": 2e-2, "int8": 0.1}[dtype]
+    assert shares(out, reviews) == pytest.approx(shares(learned, reviews), abs=near)
+
+
+def test_torch_opens_one_in_floats(learned, whole, tmp_path, reviews):
+    out = export(ExportSettings(learned, tmp_path / "out", over=whole))
+    expected = pytest.approx(shares(learned, reviews), abs=1e-5)
+    assert shares(out, reviews, engine="torch") == expected
+
+
+def test_in_eight_bits_it_is_as_near_as_a_whole_export(learned, whole, tmp_path, reviews):
+    out = export(ExportSettings(learned, tmp_path / "out", "int8", over=whole))
+    alone = export(ExportSettings(learned, tmp_path / "alone", "int8"))
+    expected = shares(learned, reviews)
+    off = [
+        max(abs(a - b) for a, b in zip(shares(each, reviews), expected, strict=True))
+        for each in (out, alone)
+    ]
+    assert off[0] <= off[1] + 0.01
+    with pytest.raises(FolderError, match="Weights in 8 bits"):
+        read_weights(out)
+
+
+def test_floats_do_not_stand_over_eight_bits(learned, pretrained, tmp_path):
+    below = export(ExportSettings(pretrained, tmp_path / "below", "int8"))
+    with pytest.raises(FolderError, match="needs embeddings in floats"):
+        export(ExportSettings(learned, tmp_path / "out", over=below))
+
+
+def test_it_holds_neither_embeddings_nor_a_vocabulary(learned, whole, tmp_path):
+    out = export(ExportSettings(learned, tmp_path / "out", over=whole))
+    assert not any(name.startswith(EMBEDDINGS) for name in read_own_weights(out))
+    names = {path.name for path in out.iterdir()}
+    assert {"base.json", "layer.0.onnx", "heads.onnx"} <= names
+    assert not names & {"embed.onnx", "spiece.model"}
+
+
+def test_a_low_rank_adapter_is_merged_into_the_layers_that_stay(
+    delta_of, pretrained, whole, tmp_path, reviews
+):
+    adapted = delta_of(pretrained, "adapted", Adaptation("lora", 4), labels=LABELS)
+    out = export(ExportSettings(adapted, tmp_path / "out", over=whole))
+    assert shares(out, reviews) == pytest.approx(shares(adapted, reviews), abs=1e-5)
+
+
+def test_it_is_measured_on_records_beside_the_model(learned, whole, tmp_path, reviews):
+    rows = "\n".join(f"{text}\t{label}" for text, label in reviews)
+    dev = tmp_path / "dev.tsv"
+    dev.write_text(f"text\tlabel\n{rows}\n", encoding="utf-8")
+    out = export(
+        ExportSettings(
+            learned, tmp_path / "out", "int8", over=whole, dev=(str(dev),), max_loss=100.0
+        )
+    )
+    (figures,) = json.loads((out / "run.json").read_text())["export"]["dev"].values()
+    assert {"float32", "int8"} <= figures.keys()
+
+
+# === Over another model, or none ===
+
+
+def test_a_base_that_has_moved_is_named(learned, whole, tmp_path, reviews):
+    out = export(ExportSettings(learned, tmp_path / "out", over=whole))
+    expected = shares(out, reviews)
+    moved = tmp_path / "elsewhere" / "moved"
+    moved.parent.mkdir()
+    shutil.move(whole, moved)
+    with pytest.raises(FolderError, match="`base=`"):
+        load(out)
+    assert shares(out, reviews, base=moved) == expected
+
+
+@pytest.mark.parametrize("name", ["embed.onnx", "model.safetensors", "spiece.model"])
+def test_a_base_that_has_changed_is_not_answered_with(learned, whole, tmp_path, name):
+    out = export(ExportSettings(learned, tmp_path / "out", over=whole))
+    file = whole / name
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(FolderError, match="checksum"):
+        load(out)
+
+
+def test_embeddings_that_have_learned_are_not_left_out(finetuned, whole, tmp_path):
+    with pytest.raises(FolderError, match=r"with another 'albert.embeddings.*--adapt layers"):
+        export(ExportSettings(finetuned, tmp_path / "out", over=whole))
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_vocabulary_is_refused(learned, whole, tmp_path):
+    file = whole / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"do_lower_case": not settings["do_lower_case"]}))
+    with pytest.raises(FolderError, match="vocabulary and embeddings"):
+        export(ExportSettings(learned, tmp_path / "out", over=whole))
+
+
+def test_a_model_that_is_not_exported_or_has_a_base_is_refused(
+    learned, pretrained, whole, tmp_path
+):
+    over = export(ExportSettings(learned, tmp_path / "one", over=whole))
+    for below in (pretrained, over):
+        with pytest.raises(FolderError, match="an exported model that stands on its own"):
+            export(ExportSettings(learned, tmp_path / "out", over=below))
+
+
+def test_a_model_that_predicts_words_keeps_its_embeddings(pretrained, whole, tmp_path):
+    with pytest.raises(FolderError, match="needs the embeddings itself"):
+        export(ExportSettings(pretrained, tmp_path / "out", over=whole))
+
+
+@pytest.mark.parametrize(("single_file", "page"), [(True, False), (True, True), (False, True)])
+def test_one_file_has_all_weights(tmp_path, single_file, page):
+    out, over = tmp_path / "out", tmp_path / "below"
+    with pytest.raises(ConfigError, match="has all its weights"):
+        ExportSettings(tmp_path, out, over=over, single_file=single_file, page=page)
+
+
+def test_weights_of_another_shape_are_told(learned, whole, tmp_path):
+    out = export(ExportSettings(learned, tmp_path / "out", over=whole))
+    run = json.loads((out / "run.json").read_text())
+    arrays = {n: a for n, a in read_own_weights(out).items() if "pooler" not in n}
+    write_weights(out, arrays)
+    (out / "run.json").write_text(json.dumps(run | {"sha256": {}}))
+    with pytest.raises(FolderError, match="exported from"):
+        load(out)
