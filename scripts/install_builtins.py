@@ -3,9 +3,9 @@
     python benchmarks/reproduce.py --data DATA --only builtins
     python scripts/install_builtins.py runs/results
 
-A task has layers of its own over the embeddings of `pretrained` if these beat the plain baseline on
-every part it was scored on, else weights of its own, if those do; else it is not shipped. The cards
-are written from the rows' figures.
+A task ships in the smallest way that beats its plain baseline on every part it was scored on:
+layers over the embeddings of `pretrained`, an encoder shared with others, weights of its own; or
+not at all. The cards are written from the rows' figures.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from install_encoder import strip_places  # noqa: E402
-from tables.builtins import BUILTINS, FORMS, TABLE, Builtin, shipped  # noqa: E402 (no package)
+from tables.builtins import BUILTINS, TABLE, WAYS, Builtin, shipped  # noqa: E402 (no package)
 
-from albatross.atomic import read_json  # noqa: E402
+from albatross.atomic import read_json, write_json  # noqa: E402
 from albatross.checkpoints.base_file import is_delta, move_base  # noqa: E402
 
 PACKAGE = ROOT / "src" / "albatross" / "builtin"
+SHARED = "everyday"
 # What the models may take in a wheel, which packs its files.
 _ROOM = 12_000_000
 # Of a folder, beside weights and graphs.
 _COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
 _MADE = {
     "layers": "Layers of its own over the embeddings and the vocabulary of `pretrained`",
-    "whole": "`pretrained`, fine-tuned with all its weights",
+    "together": "`pretrained`, all of whose weights learned several tasks: a text is read once",
+    "whole": "`pretrained`, all of whose weights learned the task",
 }
 _ABOUT = {
     "sentiment": "Whether an English sentence, such as one of a film review, is `positive` or"
@@ -53,19 +55,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="the folder `--work` of benchmarks/reproduce.py")
     work = parser.parse_args().work
+    shared: dict[Builtin, Any] = {}
     for row in BUILTINS:
         if not TABLE.kept(row).is_file():
             print(f"{row.name:<16} left as it is: not measured")
             continue
         found = read_json(TABLE.kept(row))["figures"]
         shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
-        form = shipped(found, row.figure)
-        told = ", ".join(f"{each} {_told(found[each], row.figure)}" for each in FORMS)
+        way = shipped(found, row.figure)
+        told = ", ".join(f"{each} {_told(found[each], row.figure)}" for each in WAYS)
         plain = " / ".join(f"{value:.4f}" for value in found["baselines"])
-        print(f"{row.name:<16} {form or 'not shipped'}: {told}, baseline {plain}")
-        if form is not None:
-            source = work / "builtins" / f"{row.name}{FORMS[form]}"
-            _install(source, PACKAGE / row.name, row, found, form)
+        print(f"{row.name:<16} {way or 'not shipped'}: {told}, baseline {plain}")
+        if way == "together":
+            shared[row] = found
+        elif way is not None:
+            ending = "-layers" if way == "layers" else ""
+            source = work / "builtins" / f"{row.name}{ending}"
+            _install(source, PACKAGE / row.name, {row: found}, way)
+    shutil.rmtree(PACKAGE / SHARED, ignore_errors=True)
+    if shared:
+        _install(work / "builtins" / "together", PACKAGE / SHARED, shared, "together")
     packed = _packed(PACKAGE)
     print(f"The models take {packed / 1e6:.2f} MB in a wheel.")
     if packed > _ROOM:
@@ -83,8 +92,8 @@ def _packed(folder: Path) -> int:
     return sum(len(zlib.compress(path.read_bytes())) for path in files)
 
 
-def _install(source: Path, out: Path, row: Builtin, found: Mapping[str, Any], form: str) -> None:
-    """Copy a folder, let it find its base if it has one, and write its card."""
+def _install(source: Path, out: Path, found: Mapping[Builtin, Any], way: str) -> None:
+    """Copy a folder with the tasks that are shipped, let it find its base, and write its card."""
     out.mkdir(parents=True)
     for pattern in _COPIED:
         for path in source.glob(pattern):
@@ -92,37 +101,41 @@ def _install(source: Path, out: Path, row: Builtin, found: Mapping[str, Any], fo
     if is_delta(out):
         move_base(out, source, out)
     strip_places(out)
-    (out / "README.md").write_text(_card(row, found, form), encoding="utf-8")
+    tasks = read_json(source / "task.json")
+    write_json(out / "task.json", {row.name: tasks[row.name] for row in found})
+    (out / "README.md").write_text(_card(out.name, found, way), encoding="utf-8")
 
 
-def _card(row: Builtin, found: Mapping[str, Any], form: str) -> str:
+def _card(name: str, found: Mapping[Builtin, Any], way: str) -> str:
     """Return the card of a folder."""
     lines = [
         *("---", "library_name: albatross", "language: en", "license: apache-2.0", "---", ""),
-        f"# {row.name}",
+        f"# {name}",
         "",
-        _ABOUT[row.name],
+        *(f"- `{row.name}`: {_ABOUT[row.name]}" for row in found),
         "",
-        f'Opened by its name: `albatross.load("{row.name}")`, `albatross predict {row.name} TEXT`.',
+        "Opened by that name: `albatross.load(NAME)`, `albatross predict NAME TEXT`.",
         "",
         "## Model",
         "",
-        f"{_MADE[form]}; in 8 bits, for ONNX Runtime, without torch.",
+        f"{_MADE[way]}; in 8 bits, for ONNX Runtime, without torch.",
         "",
         "## Figures",
         "",
         "On records that were not learned from, as it is shipped; the baseline knows no language.",
         "",
-        "| figure | value | 95 % | baseline | calibration error |",
-        "|---|---|---|---|---|",
+        "| task | figure | value | 95 % | baseline | calibration error |",
+        "|---|---|---|---|---|---|",
     ]
-    for report, baseline in zip(found[form], found["baselines"], strict=True):
-        bounds, error = report["intervals"][row.figure], report["calibration"]
-        lines.append(
-            f"| {row.figure.replace('_', ' ')} | {report['metrics'][row.figure]:.3f} |"
-            f" {bounds['low']:.3f} to {bounds['high']:.3f} | {baseline:.3f} |"
-            f" {'-' if error is None else format(error['error'], '.3f')} |"
-        )
+    for row, figures in found.items():
+        for report, baseline in zip(figures[way], figures["baselines"], strict=True):
+            bounds, error = report["intervals"][row.figure], report["calibration"]
+            lines.append(
+                f"| {row.name} | {row.figure.replace('_', ' ')} |"
+                f" {report['metrics'][row.figure]:.3f} | {bounds['low']:.3f} to"
+                f" {bounds['high']:.3f} | {baseline:.3f} |"
+                f" {'-' if error is None else format(error['error'], '.3f')} |"
+            )
     lines += [
         "",
         "`python benchmarks/reproduce.py --data DATA --only builtins` makes the models and the"
@@ -131,7 +144,7 @@ def _card(row: Builtin, found: Mapping[str, Any], form: str) -> str:
         "",
         "## Data and terms",
         "",
-        *(f"- {set_} ({terms})." for set_, terms in row.sets),
+        *(f"- {row.name}: {set_} ({terms})." for row in found for set_, terms in row.sets),
         "- Pre-training: English Wikipedia (CC BY-SA) and novels of 1840-1920 (public domain).",
         "- No text of these sets is in the package. The weights are Apache-2.0 as far as they are"
         " ours to license;",

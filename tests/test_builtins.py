@@ -14,6 +14,10 @@ LABELS = [
     ("intent", "what is the weather in boston today", "weather"),
     ("intent", "please set an alarm for seven am", "alarm"),
     ("intent", "my dog ate a red shoe", "oos"),
+    ("spam", "WINNER! Your mobile number has won 1000 pounds. To claim call 09061701461 now", "spam"),
+    ("spam", "ok, see you at six then", "ham"),
+    ("question-type", "Where do penguins live?", "LOC"),
+    ("question-type", "How many legs has a spider?", "NUM"),
 ]
 
 
@@ -29,6 +33,19 @@ def test_a_built_in_model_finds_names():
         ("Angela Merkel", "person"),
         ("Berlin", "location"),
     ]
+
+
+def test_a_built_in_model_tells_how_alike_sentences_are():
+    embed = albatross.load("embed")
+    like = ("A man plays a guitar.", "A man is playing an instrument.")
+    unlike = ("A man plays a guitar.", "The shop opens at nine.")
+    near, far = (float(embed(pair).score) for pair in (like, unlike))
+    assert near > far + 0.2
+
+
+def test_the_built_in_models_are_as_many_as_were_asked_for():
+    tasks = {"sentiment", "spam", "question-type", "intent", "entities", "embed"}
+    assert tasks | {"fill-mask", "coherence"} <= set(builtin_names())
 
 
 def test_every_built_in_task_answers_without_torch():

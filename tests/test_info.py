@@ -48,6 +48,13 @@ def test_the_table_names_every_variant():
     assert str(found).splitlines()[0] == "Variants"
 
 
+def test_a_folder_over_a_base_is_described_with_its_vocabulary():
+    found = info(InfoSettings("spam")).facts
+    assert found["base"].endswith("pretrained")
+    assert "16384 pieces" in found["vocabulary"]
+    assert found["graphs"] == "heads.onnx, layer.0.onnx"
+
+
 def test_folders_of_each_kind_are_described(pretrained, finetuned, exported):
     facts = {folder: info(InfoSettings(str(folder))).facts for folder in (pretrained, finetuned)}
     assert facts[pretrained]["heads"] == "predictions, sop_classifier"

@@ -123,7 +123,7 @@ def _source_facts(source: Source) -> dict[str, Any]:
         "tensors": f"{len(source.arrays)} in {', '.join(dtypes)}",
         "optimizer slots": len(source.skipped),
         "unknown tensors": ", ".join(source.left) or "none",
-        **({"base": str(find_base(source.files))} if is_delta(source.files) else {}),
+        **({"base": str(find_base(source.files).resolve())} if is_delta(source.files) else {}),
         "vocabulary": _vocabulary(source.files),
         "weights on disk": _size(sum(path.stat().st_size for path in files)),
         "checksums": source.verified,

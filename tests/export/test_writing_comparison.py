@@ -99,7 +99,7 @@ def test_graphs_are_taken_where_they_are(model, out):
     assert isinstance(open_model(out).engine, OnnxGenerator)
     assert isinstance(open_model(out, engine="torch").engine, TorchGenerator)
     assert isinstance(open_model(model).engine, TorchGenerator)
-    with pytest.raises(FolderError, match=r"without `embed\.onnx`\. Run `albatross export`"):
+    with pytest.raises(FolderError, match=r"without `layer\.0\.onnx`\. Run `albatross export`"):
         open_model(model, engine="onnx")
 
 
