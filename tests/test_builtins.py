@@ -14,7 +14,7 @@ LABELS = [
     ("intent", "what is the weather in boston today", "weather"),
     ("intent", "please set an alarm for seven am", "alarm"),
     ("intent", "my dog ate a red shoe", "oos"),
-    ("spam", "WINNER! Your mobile number has won 1000 pounds. To claim call 09061701461 now", "spam"),
+    ("spam", "WINNER! You have won 1000 pounds. To claim call 09061701461 now", "spam"),
     ("spam", "ok, see you at six then", "ham"),
     ("question-type", "Where do penguins live?", "LOC"),
     ("question-type", "How many legs has a spider?", "NUM"),

@@ -58,7 +58,9 @@ def test_exits_that_stand_beside_a_head_are_opened(finetuned, copy_of):
 
 
 def test_onnx_needs_an_exported_folder(finetuned):
-    with pytest.raises(FolderError, match=r"without `embed\.onnx`\. Run `albatross export` on it"):
+    with pytest.raises(
+        FolderError, match=r"without `layer\.0\.onnx`\. Run `albatross export` on it"
+    ):
         open_model(finetuned, engine="onnx")
 
 
