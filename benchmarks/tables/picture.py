@@ -42,11 +42,12 @@ def draw(path: Path, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
 
 
 def _draw_curves(axes: Axes, name: str, runs: Sequence[Mapping[str, Any]], colour: str) -> None:
-    """Draw the loss of masked words over the time of one thread, a line for each seed."""
+    """Draw the loss of masked words over the text, a line for each seed."""
     for index, run in enumerate(runs):
-        label = None if index else name
-        axes.plot(*run["curve"].values(), color=colour, linewidth=1.2, label=label)
-    axes.set(title="masked-word loss in training", xlabel="minutes of one thread")
+        label, losses = None if index else name, run["curve"]["loss"]
+        read = [run["tokens"] / 1e6 * (i + 1) / len(losses) for i in range(len(losses))]
+        axes.plot(read, losses, color=colour, linewidth=1.2, label=label)
+    axes.set(title="masked-word loss in training", xlabel="M tokens read")
     axes.grid(alpha=0.3)
 
 

@@ -52,8 +52,8 @@ class Trial:
         options: of `albatross pretrain`, beside those that all rows have
         seeds: how many runs
         probes: keys of PROBES
-        shows: the cells beside name and command: size, bytes, memory, speed, tokens, keys of
-            _FIGURES and of PROBES
+        shows: the cells beside name and command: size, bytes, tokens, keys of _FIGURES and of
+            PROBES
         pieces: of the vocabulary
         shards: the folder that it reads; that of the pre-training text when not given
         common: options that all rows of the table have, which its text says
@@ -95,9 +95,8 @@ class Trial:
             words += ["--threads", place.threads]
         if place.limit is not None:
             words += ["--tokens", 1_000 * place.limit]
-        memory = 0
         if not is_finished(out):
-            memory = place.albatross("pretrain", *words)
+            place.albatross("pretrain", *words)
         run = read_json(out / "run.json")
         weights = out / "model.safetensors"
         shapes = [entry.shape for entry in read_header(weights).values()]
@@ -107,7 +106,6 @@ class Trial:
             "tokens": run["progress"]["tokens"],
             "parameters": sum(prod(shape) for shape in shapes),
             "bytes": weights.stat().st_size,
-            "memory": memory,
             "probes": {name: self._probe(place, out, name) for name in self.probes},
         }
 
@@ -130,14 +128,11 @@ class Trial:
 
 
 def _curve(folder: Path) -> dict[str, list[float]]:
-    """Return how a run learned: minutes and masked-word losses, each of equally many steps."""
+    """Return how a run learned: masked-word losses, each the mean of equally many steps."""
     lines = [line for line in read_log(folder / "log.jsonl") if "masked_lm_loss" in line]
     parts = [part for part in np.array_split(np.arange(len(lines)), _POINTS) if len(part)]
     losses = [float(np.mean([lines[i]["masked_lm_loss"] for i in part])) for part in parts]
-    return {
-        "minutes": [round(lines[part[-1]]["seconds"] / 60, 2) for part in parts],
-        "loss": [round(loss, 4) for loss in losses],
-    }
+    return {"loss": [round(loss, 4) for loss in losses]}
 
 
 def columns(shows: tuple[str, ...]) -> tuple[str, ...]:
@@ -145,8 +140,8 @@ def columns(shows: tuple[str, ...]) -> tuple[str, ...]:
     heads = {
         "size": "M parameters",
         "bytes": "MB",
-        "memory": "MB in training",
         "speed": "tokens/s",
+        "memory": "MB in training",
         "tokens": "M tokens",
         **{key: head for key, (head, _) in _FIGURES.items()},
     }
@@ -158,8 +153,6 @@ def shown_figure(key: str, runs: list[Figures]) -> str:
     plain = {
         "size": lambda run: f"{run['parameters'] / 1e6:.2f}",
         "bytes": lambda run: f"{run['bytes'] / 1e6:.1f}",
-        "memory": lambda run: f"{run['memory'] / 1e6:,.0f}" if run["memory"] else "-",
-        "speed": lambda run: f"{run['tokens_per_second']:,.0f}",
         "tokens": lambda run: f"{run['tokens'] / 1e6:.1f}",
     }
     if key in plain:
