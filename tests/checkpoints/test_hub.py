@@ -128,6 +128,8 @@ def test_a_cached_model_opens_where_there_is_no_network(cache, monkeypatch):
 
 def test_only_the_files_of_a_model_folder_are_fetched(hub):
     wanted = {"config.json": b"{}", "model.safetensors": b"weights", "spiece.model": b"pieces"}
+    graphs = ("embed", "layer.0", "heads", "exits", "predictions", "memory.0", "decode_layer.0")
+    wanted |= {f"{name}.onnx": b"graph" for name in graphs}
     other = {"pytorch_model.bin": b"pickle", "tf_model.h5": b"keras", "onnx/model.onnx": b"graph"}
     publish(hub, wanted | other)
     folder = download(NAME)

@@ -67,6 +67,16 @@ def test_where_nothing_is_likely_the_other_label_is_answered():
     assert decision.answer(np.array([0.0, 0.0, 5.0]), LABELS).label == "none"
 
 
+def test_the_other_label_is_as_sure_as_the_likeliest_is_not():
+    decision = Decision(otherwise="none", threshold=0.6)
+    plain, logits = Decision(), np.array([0.1, 0.0, -9.0])
+    found = decision.answer(logits, LABELS)
+    assert found.score == pytest.approx(1 - plain.answer(logits, LABELS).score)
+    assert found.probabilities == plain.answer(logits, LABELS).probabilities
+    itself = np.array([0.0, 0.0, 0.2])
+    assert decision.answer(itself, LABELS) == plain.answer(itself, LABELS)
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0.34, 1), st.booleans()), min_size=2))
 def test_no_threshold_is_better_than_the_chosen_one(rows):
     shares, expected = [], []

@@ -14,17 +14,14 @@ _WEIGHTS = "model.safetensors", "model-*.safetensors", "model.safetensors.index.
 # Asked for only where there are no safetensors: many repositories hold both.
 _PICKLES = "pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"
 _VOCABULARIES = "spiece.model", "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+# Those of an exported folder: others keep whole models below `onnx/`, which are not asked for.
+_GRAPHS = (
+    *("embed.onnx", "layer.*.onnx", "heads.onnx", "exits.onnx", "predictions.onnx"),
+    *("memory.*.onnx", "decode_layer.*.onnx"),
+)
 _FILES = (
     *("config.json", *_WEIGHTS, *_VOCABULARIES, "special_tokens_map.json"),
-    *(
-        "task.json",
-        "run.json",
-        "base.json",
-        "README.md",
-        "embed.onnx",
-        "layer.*.onnx",
-        "heads.onnx",
-    ),
+    *("task.json", "run.json", "base.json", "README.md", *_GRAPHS),
 )
 
 

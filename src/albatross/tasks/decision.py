@@ -77,11 +77,13 @@ class Decision:
         return self.calibrate or bool(self.otherwise)
 
     def answer(self, logits: FloatArray, labels: Sequence[str]) -> Answer:
-        """Return the most probable label, or that of texts which belong to no other."""
+        """Return the most probable label, or that of texts which belong to no other.
+
+        The score of the latter is how probable it is that the most probable label is wrong.
+        """
         found = likeliest(softmax(logits / self.temperature), labels)
-        if self.otherwise and found.score < self.threshold:
-            share = found.probabilities[self.otherwise]
-            return Answer(self.otherwise, share, found.probabilities)
+        if self.otherwise not in ("", found.label) and found.score < self.threshold:
+            return Answer(self.otherwise, 1 - found.score, found.probabilities)
         return found
 
     def fitted(

@@ -218,8 +218,9 @@ function likeliest(shares, labels) {
 function oneLabel(task, rows) {
   const logits = meanOf(rows).map((logit) => logit / (task.temperature ?? 1));
   const found = likeliest(softmax(logits), task.labels);
-  if (!task.otherwise || found.score >= (task.threshold ?? 0)) return found;
-  return { ...found, label: task.otherwise, score: found.probabilities[task.otherwise] };
+  const isKnown = !task.otherwise || found.label === task.otherwise;
+  if (isKnown || found.score >= (task.threshold ?? 0)) return found;
+  return { ...found, label: task.otherwise, score: 1 - found.score };
 }
 
 function rank(task, rows) {
