@@ -1,4 +1,4 @@
-"""The verb demo: the built-in model answers, then every verb of the path runs in small.
+"""The verb demo: the built-in models answer, then every verb of the path runs in small.
 
 Nothing is downloaded: the text is the project's own corpus of a few hundred sentences and what a
 grammar composes. The figures show that the path works, not how good a real model is.
@@ -29,12 +29,18 @@ from albatross.settings.answering import DemoSettings, EvaluateSettings
 from albatross.settings.corpus import BuildShardsSettings, TrainTokenizerSettings
 from albatross.settings.training import FinetuneSettings, PretrainSettings
 
-SENTENCES = (
-    "A lovely film, and not a minute too long.",
-    "Two hours of my life that I want back.",
-    "The actors do what they can with a script that has nothing to say.",
-    "I laughed, I cried, and I went to see it again.",
+ASKED: tuple[tuple[str, str | tuple[str, str]], ...] = (
+    ("sentiment", "A lovely film, and not a minute too long."),
+    ("sentiment", "The actors do what they can with a script that has nothing to say."),
+    ("spam", "You have won a week in Spain! Call 0800 123 456 to claim."),
+    ("question-type", "How many legs has a spider?"),
+    ("intent", "please set an alarm for seven"),
+    ("intent", "my dog ate a red shoe"),
+    ("entities", "Barack Obama met Angela Merkel in Berlin."),
+    ("embed", ("A man plays a guitar.", "A man is playing an instrument.")),
+    ("fill-mask", "He was [MASK] in London in 1850."),
 )
+"""What the models inside the package are asked."""
 _PARTS = ("tokenizer", "shards", "pretrained", "finetuned")
 _DOCUMENTS, _TRAIN_REVIEWS, _DEV_REVIEWS = 3_000, 4_000, 500
 
@@ -54,7 +60,7 @@ def demo(settings: DemoSettings) -> None:
     Raises:
         MissingDependencyError: torch is not installed, which the rehearsal needs.
     """
-    _answer_with_builtin()
+    _answer_with_builtins()
     if find_spec("torch") is None:
         raise MissingDependencyError("torch", "train")
     print("\nThe whole path in small, on composed text:", file=sys.stderr)
@@ -69,14 +75,14 @@ def demo(settings: DemoSettings) -> None:
     print("  albatross train-tokenizer your-text/ runs/tokenizer --vocab-size 8192")
 
 
-def _answer_with_builtin() -> None:
-    """Let the built-in model answer a few sentences."""
-    if "sentiment" not in builtin_names():
-        return
-    classify = load("sentiment")
-    print("The built-in model `sentiment`:")
-    for sentence, answer in zip(SENTENCES, classify(list(SENTENCES)), strict=True):
-        print(f"  {answer.label:<9} {answer.score:.2f}  {sentence}")
+def _answer_with_builtins() -> None:
+    """Let the models inside the package answer, each by its name."""
+    names = set(builtin_names())
+    print("The built-in models:")
+    for name, text in (each for each in ASKED if each[0] in names):
+        answer = load(name)(text)
+        asked = text if isinstance(text, str) else " | ".join(text)
+        print(f"  {name:<14} {asked:<67}  {' '.join(answer.line().split())}")
 
 
 def _rehearse(out: Path) -> list[DemoRow]:
