@@ -95,6 +95,7 @@ __all__ = [
     "pretrain",
     "swap_vocabulary",
     "train_tokenizer",
+    "tune",
     "variant",
 ]
 

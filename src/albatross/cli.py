@@ -84,6 +84,12 @@ VERBS: dict[str, Verb] = {
         "albatross.settings.answering:EvaluateSettings",
         "model folder + records -> a report",
     ),
+    "tune": Verb(
+        "albatross.evaluation.tune:tune",
+        "albatross.settings.answering:TuneSettings",
+        "model folder + records -> a model folder with a temperature or thresholds that suit them",
+        "albatross evaluate {out} dev.tsv",
+    ),
     "predict": Verb(
         "albatross.pipelines.predict:predict",
         "albatross.settings.answering:PredictSettings",

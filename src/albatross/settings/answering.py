@@ -96,6 +96,26 @@ class PredictSettings(Settings):
 
 
 @dataclass(frozen=True)
+class TuneSettings(Settings):
+    """Choose a model's temperature and thresholds by labelled records; its weights stay.
+
+    Example:
+      albatross tune runs/intent-edge runs/intent-tuned valid.tsv
+    """
+
+    model: Annotated[Positional[Path], MODEL]
+    """A model folder or a built-in name such as sentiment; an export answers without torch."""
+    out: Annotated[Positional[Path], OUT]
+    """The folder to write: the model with what was chosen."""
+    records: Annotated[Positional[Path], _FILE]
+    """Records, as for finetune, that were neither learned from nor are reported."""
+    task: str | None = None
+    """The name of one of the model's tasks; the first by default."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True)
 class ExportSettings(Settings):
     """Write a folder that runs without torch: the layer once, weights once.
 
