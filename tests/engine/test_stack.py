@@ -72,3 +72,8 @@ def test_an_empty_stack_is_refused():
 def test_a_base_elsewhere_is_taken_from_there(folders, pretrained, tmp_path):
     moved = shutil.copytree(pretrained, tmp_path / "moved")
     assert len(open_stack(folders, base=moved)) == 4
+
+
+def test_exports_in_eight_bits_are_opened_alone():
+    with pytest.raises(FolderError, match="Weights in 8 bits"):
+        open_stack(["spam", "question-type"])

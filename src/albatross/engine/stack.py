@@ -14,6 +14,7 @@ import numpy as np
 
 from albatross.checkpoints.base_file import check_base, is_delta
 from albatross.checkpoints.delta import root_of
+from albatross.checkpoints.eight_bits import check_floats
 from albatross.checkpoints.huggingface import Arrays
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import (
@@ -44,8 +45,8 @@ def open_stack(
 
     Raises:
         ConfigError: two tasks of one name, or a task that writes.
-        FolderError: no such folder, folders of several bases, or a base that is not there or is
-            another model.
+        FolderError: no such folder, folders of several bases, a base that is not there or is
+            another model, or weights in 8 bits.
         MissingDependencyError: torch is not installed.
     """
     folders = [find_model(model) for model in models]
@@ -87,7 +88,9 @@ def _open(folder: Path, below: Path, shared: Arrays, tokenizer: TokenizerName) -
     if is_delta(folder):
         check_base(folder, below, [path.name for path in weight_files(below)])
         encoder = {name: array for name, array in shared.items() if name.startswith("albert.")}
-        arrays = encoder | read_own_weights(folder)
+        own = read_own_weights(folder)
+        check_floats(own, folder)
+        arrays = encoder | own
     reader = open_tokenizer(folder, config, tokenizer, base=below if is_delta(folder) else None)
     tasks = read_tasks(folder, config.extra, reader, config.max_position_embeddings)
     writing = [name for name, task in tasks.items() if isinstance(task, GenerationTask)]
