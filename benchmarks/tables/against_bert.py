@@ -190,7 +190,8 @@ As in the paper (4.4 to 4.6), all shared is worse than nothing shared, by .11 he
 the parameters; sharing one half lies between, within what seeds differ; and neither of the two
 tasks teaches the other. Unlike there, embeddings narrower than the layers cost much: where all is
 this narrow, they are most of the model. What sentence pairs cost masked words is not more than
-seeds differ. A depth more or less than in training costs .07 to .09, two more .28. All have
+seeds differ. A depth more or less than in training costs .07 to .09, two more .28, two fewer .38.
+All have
 
     {_TINY}
 """,

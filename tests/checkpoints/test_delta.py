@@ -9,6 +9,7 @@ import pytest
 from albatross.checkpoints.base_file import BASE, find_base, is_delta
 from albatross.checkpoints.delta import changed_arrays, root_of, vocabulary_folder
 from albatross.checkpoints.huggingface import Arrays
+from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_own_weights, read_weights
 from albatross.errors import FolderError
 from albatross.pipelines.pipeline import load
@@ -117,8 +118,8 @@ def test_a_whole_folder_has_no_base(finetuned, pretrained):
 def test_a_built_in_base_is_found_by_its_name(delta_of, pretrained):
     folder = delta_of(pretrained, "a", FROZEN)
     values = json.loads((folder / BASE).read_text())
-    (folder / BASE).write_text(json.dumps(values | {"path": "../gone", "name": "entities"}))
-    assert find_base(folder).name == "entities"
+    (folder / BASE).write_text(json.dumps(values | {"path": "../gone", "name": "pretrained"}))
+    assert find_base(folder) == find_model("pretrained") != pretrained
 
 
 @pytest.mark.parametrize(
