@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from albatross.report import file_digest, model_card, run_record
+from albatross.report import data_digest, file_digest, model_card, run_record
 
 CONFIG = {
     "hidden_size": 128,
@@ -88,3 +88,13 @@ def test_a_digest_is_of_the_content(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"abc")
     expected = {"file": "a.txt", "sha256": hashlib.sha256(b"abc").hexdigest()}
     assert file_digest(tmp_path / "a.txt") == expected
+
+
+def test_the_digest_of_a_folder_tells_every_file(tmp_path):
+    for name in ("middle", "high"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.txt").write_text(json.dumps({"name": name}), encoding="utf-8")
+    before = data_digest(tmp_path)
+    (tmp_path / "high" / "1.txt").rename(tmp_path / "high" / "2.txt")
+    assert data_digest(tmp_path) != before
+    assert before["file"] == tmp_path.name

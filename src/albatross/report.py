@@ -101,6 +101,18 @@ def file_digest(path: Path) -> dict[str, str]:
         return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
 
+def data_digest(path: Path) -> dict[str, str]:
+    """Return a file's name and SHA-256; a folder's is that of its files' names and digests."""
+    if not path.is_dir():
+        return file_digest(path)
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            line = f"{file.relative_to(path).as_posix()} {file_digest(file)['sha256']}\n"
+            digest.update(line.encode())
+    return {"file": path.name, "sha256": digest.hexdigest()}
+
+
 def _sharing(config: Mapping[str, Any]) -> str:
     """Say what the layers share."""
     sharing, groups = config["cross_layer_sharing"], config["num_hidden_groups"]

@@ -150,6 +150,15 @@ def test_another_vocabulary_is_refused(learned, whole, tmp_path):
         export(ExportSettings(learned, tmp_path / "out", over=whole))
 
 
+@pytest.mark.parametrize("values", [{"layer_norm_eps": 1e-5}, {"embedding_projection": False}])
+def test_embeddings_that_are_computed_otherwise_are_refused(
+    learned, whole, tmp_path, change_json, values
+):
+    change_json(whole / "config.json", **values)
+    with pytest.raises(FolderError, match="with another `"):
+        export(ExportSettings(learned, tmp_path / "out", over=whole))
+
+
 def test_a_model_that_is_not_exported_or_has_a_base_is_refused(
     learned, pretrained, whole, tmp_path
 ):

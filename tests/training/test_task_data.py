@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from albatross.data.records import ChoiceRecord, TextRecord
 from albatross.errors import ConfigError, DataError, LabelError
 from albatross.settings.training import FinetuneSettings
 from albatross.tasks.classification import ClassificationTask
-from albatross.training.task_data import data_digest, hold_out, limit_records, read_task_data
+from albatross.training.task_data import hold_out, limit_records, read_task_data
 
 PLACES = Path("model"), Path("out")
 
@@ -198,16 +197,6 @@ def test_a_limit_keeps_the_classes_in_proportion_and_the_order():
 def test_a_limit_above_the_file_changes_nothing(limit):
     records = [TextRecord(str(i), label="a") for i in range(5)]
     assert limit_records(records, limit, seed=0) == records
-
-
-def test_the_digest_of_a_folder_tells_every_file(tmp_path):
-    for name in ("middle", "high"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1.txt").write_text(json.dumps({"name": name}), encoding="utf-8")
-    before = data_digest(tmp_path)
-    (tmp_path / "high" / "1.txt").rename(tmp_path / "high" / "2.txt")
-    assert data_digest(tmp_path) != before
-    assert before["file"] == tmp_path.name
 
 
 def test_labels_of_glue_that_are_numbers_get_names(tmp_path):

@@ -23,7 +23,7 @@ from albatross.evaluation.verdicts import worst_mistakes
 from albatross.metrics.intervals import Interval, bootstrap
 from albatross.pipelines.pipeline import answer_records
 from albatross.progress import Progress
-from albatross.report import file_digest, run_record
+from albatross.report import data_digest, run_record
 from albatross.rng import stream
 from albatross.settings.answering import EvaluateSettings
 from albatross.tasks.generation import GenerationTask
@@ -186,9 +186,7 @@ def _run(
     settings: EvaluateSettings, metrics: dict[str, float], records: int, seconds: float
 ) -> dict[str, Any]:
     """Return what was run: settings, the file's checksum, versions."""
-    data: dict[str, Any] = {"records": records}
-    if settings.records.is_file():
-        data |= file_digest(settings.records)
+    data = {"records": records, **data_digest(settings.records)}
     progress = {"seconds": round(seconds, 3)}
     run = run_record("evaluate", settings.to_dict(), data=data, metrics=metrics, progress=progress)
     return {key: value for key, value in run.items() if key != "metrics"}

@@ -20,7 +20,7 @@ from albatross.errors import ConfigError, FolderError
 from albatross.evaluation.details import calibration
 from albatross.pipelines.pipeline import answer_records
 from albatross.progress import Progress
-from albatross.report import file_digest
+from albatross.report import data_digest
 from albatross.settings.answering import TuneSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task import Task, Tunable, score
@@ -137,8 +137,7 @@ def _figures(task: Task[Any], answers: Sequence[Any], records: Sequence[Any]) ->
 
 def _write(settings: TuneSettings, opened: OpenModel, chosen: Task[Any], found: Tuned) -> None:
     """Write the copy, with what was chosen and by which file."""
-    records = settings.records
-    told = file_digest(records) if records.is_file() else {"file": records.name}
+    told = data_digest(settings.records)
     with writing(settings.out) as draft:
         leave = shutil.ignore_patterns(TRAINING_STATE)
         shutil.copytree(opened.folder, draft, dirs_exist_ok=True, ignore=leave)

@@ -34,7 +34,7 @@ from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
 from albatross.export.over import check_below, without_embeddings, write_over
 from albatross.export.web_page import check_page, write_page
 from albatross.head_spec import POOLED, HeadSpec
-from albatross.report import file_digest
+from albatross.report import data_digest, file_digest
 from albatross.settings.answering import ExportSettings
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Task
@@ -78,7 +78,7 @@ def export(settings: ExportSettings) -> Path:
     below = None if settings.over is None else find_model(settings.over)
     model = _read(source, below)
     if below is not None:
-        check_below(below, model.arrays, model.tokenizer, settings.dtype)
+        check_below(below, model.config, model.arrays, model.tokenizer, settings.dtype)
     if settings.single_file or settings.page:
         _check_answers_at_once(model.tasks)
     if settings.page:
@@ -189,7 +189,7 @@ def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> No
         }
     figures = {
         each.task.name: {
-            **(file_digest(each.file) if each.file.is_file() else {"file": each.file.name}),
+            **data_digest(each.file),
             "metric": found[each.task.name].metric,
             "float32": found[each.task.name].before,
             dtype: found[each.task.name].after,

@@ -16,6 +16,7 @@ from albatross.checkpoints.delta import stand_over
 from albatross.checkpoints.eight_bits import INT8, SCALE, holds_int8
 from albatross.checkpoints.huggingface import EMBEDDINGS, Arrays
 from albatross.checkpoints.model_folder import read_config, read_own_weights
+from albatross.config import AlbertConfig
 from albatross.engine.onnx_engine import EMBED_FILE, WORDS
 from albatross.engine.open import is_exported, open_tokenizer
 from albatross.errors import FolderError
@@ -23,10 +24,15 @@ from albatross.tokenizer.folder import AnyTokenizer
 
 # Eight bits are off by half a step at most, and by what 32 bits round.
 _HALF_STEP = 0.501
+# What the embeddings' graph takes from the configuration, beside what their shapes say.
+_TAKEN = ("embedding_projection", "layer_norm_eps")
+_RULE = "`--over` needs the model whose vocabulary and embeddings the exported one has, unchanged."
+_REMEDY = "Fine-tune from it with --adapt layers, or leave it out."
 
 
 def check_below(
     below: Path,
+    config: AlbertConfig,
     arrays: Mapping[str, NDArray[np.generic]],
     tokenizer: AnyTokenizer,
     dtype: str,
@@ -35,7 +41,8 @@ def check_below(
 
     Args:
         below: the exported model.
-        arrays: of the model that is exported, in floats.
+        config: of the model that is exported.
+        arrays: of the same, in floats.
         tokenizer: of the same.
         dtype: in which it is exported.
 
@@ -54,7 +61,11 @@ def check_below(
             "A model that predicts words needs the embeddings itself. Received: --over"
             f" {str(below)!r} for one. Leave it out."
         )
-    other = open_tokenizer(below, read_config(below))
+    found = read_config(below)
+    for key in _TAKEN:
+        if getattr(found, key) != getattr(config, key):
+            raise FolderError(f"{_RULE} Received: {str(below)!r} with another `{key}`. {_REMEDY}")
+    other = open_tokenizer(below, found)
     if repr(tokenizer) != repr(other):
         raise FolderError(f"{_RULE} Received: {tokenizer!r} over {other!r}. {_REMEDY}")
     stored = read_own_weights(below)
@@ -66,10 +77,6 @@ def check_below(
     for name in (name for name in arrays if name.startswith(EMBEDDINGS)):
         if not _is_stored(name, np.asarray(arrays[name], np.float32), stored):
             raise FolderError(f"{_RULE} Received: {str(below)!r} with another {name!r}. {_REMEDY}")
-
-
-_RULE = "`--over` needs the model whose vocabulary and embeddings the exported one has, unchanged."
-_REMEDY = "Fine-tune from it with --adapt layers, or leave it out."
 
 
 def without_embeddings(

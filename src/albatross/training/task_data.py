@@ -6,7 +6,6 @@ held out; none of them is learned from.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from numpy.random import Generator
 
 from albatross.data.formats import read_records
 from albatross.errors import ConfigError, DataError
-from albatross.report import file_digest
+from albatross.report import data_digest
 from albatross.rng import stream
 from albatross.settings.training import FinetuneSettings
 from albatross.tasks.benchmarks import BENCHMARKS, Benchmark, find_files
@@ -188,18 +187,6 @@ def hold_out(
         held = [i in drawn for i in range(len(records))]
     parted = list(zip(records, held, strict=True))
     return [one for one, out in parted if not out], [one for one, out in parted if out]
-
-
-def data_digest(path: Path) -> dict[str, str]:
-    """Return a file's name and SHA-256; a folder's is that of its files' names and digests."""
-    if not path.is_dir():
-        return file_digest(path)
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            line = f"{file.relative_to(path).as_posix()} {file_digest(file)['sha256']}\n"
-            digest.update(line.encode())
-    return {"file": path.name, "sha256": digest.hexdigest()}
 
 
 def _files(settings: FinetuneSettings, benchmark: Benchmark | None) -> tuple[Path, dict[str, Path]]:
