@@ -138,6 +138,30 @@ def with_tokenizer_json(copy_of):
 
 
 @pytest.fixture
+def untrained(tmp_path, pretrained):
+    """Writes a model with the task that is made for its vocabulary, its weights drawn at random."""
+    from albatross.checkpoints.model_folder import read_config, write_model
+    from albatross.engine.open import open_tokenizer
+    from albatross.modeling.with_heads import AlbertWithHeads
+    from albatross.tasks.inputs import Inputs
+    from albatross.tasks.task_file import write_tasks
+
+    def write(task_for):
+        config = read_config(pretrained)
+        tokenizer = open_tokenizer(pretrained, config)
+        task = task_for(Inputs(tokenizer, 64))
+        folder = tmp_path / "untrained"
+        folder.mkdir()
+        model = AlbertWithHeads(config, heads=task.heads)
+        write_model(folder, config, model.to_arrays(), {})
+        tokenizer.save(folder)
+        write_tasks(folder, [task])
+        return folder
+
+    return write
+
+
+@pytest.fixture
 def delta_of(tmp_path):
     """Writes a delta folder over a model, with what it added drawn at random, as if trained."""
     from albatross.atomic import writing

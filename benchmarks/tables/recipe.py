@@ -32,10 +32,10 @@ def _candidate(name: str, options: str, pieces: int) -> Trial:
 _192_BY_MUON = f"{_TINY} 14000000 {_MUON} {_192}"
 SCREENS = (
     _screen("adamw, rate 1e-3", f"{_TINY} 12000000"),
-    _screen("adamw, rate 2e-3", f"{_TINY} 12000000 --learning-rate 2e-3"),
+    _screen("adamw, rate 2e-3", f"{_TINY} 12000000 --learning-rate 2e-3", 2),
     _screen("muon, rate 1e-3", f"{_TINY} 11500000 --optimizer muon"),
-    _screen("muon, rate 2e-3", f"{_TINY} 11500000 {_MUON}"),
-    _screen("masking 30 percent", f"{_TINY} 10000000 {_MUON} --masking-rate 0.3"),
+    _screen("muon, rate 2e-3", f"{_TINY} 11500000 {_MUON}", 2),
+    _screen("masking 30 percent", f"{_TINY} 10000000 {_MUON} --masking-rate 0.3", 2),
     _screen("no sentence order", f"{_TINY} 11500000 {_MUON} --objective none"),
     _screen(
         "masking 30 percent, 2 layers first",

@@ -16,6 +16,7 @@ from albatross.errors import ConfigError, DataError, FolderError
 from albatross.pipelines.pipeline import load
 from albatross.progress import Progress
 from albatross.settings.answering import BenchSettings
+from albatross.training.transfer import Adaptation
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,15 @@ def test_a_fresh_process_tells_its_start_and_its_memory(found):
 def test_the_folder_is_weighed_with_all_its_files(found, exported):
     names = {path.name for path in exported.iterdir()}
     assert found.file_bytes == sum((exported / name).stat().st_size for name in names)
+
+
+def test_a_folder_over_a_base_is_weighed_with_it(delta_of, pretrained, monkeypatch):
+    folder = delta_of(pretrained, "delta", Adaptation("frozen"))
+    monkeypatch.setattr(module, "LENGTHS", (8,))
+    monkeypatch.setattr(module, "TEXTS", 1)
+    files = [file for each in (folder, pretrained) for file in each.iterdir() if file.is_file()]
+    found = bench(BenchSettings(folder))
+    assert found.file_bytes == sum(file.stat().st_size for file in files)
 
 
 def test_texts_longer_than_the_model_has_positions_for_are_left_out(found, exported):

@@ -13,6 +13,8 @@ from huggingface_hub import constants
 from albatross.checkpoints.hub import download
 from albatross.checkpoints.model_folder import read_config, read_weights, write_model
 from albatross.config import AlbertConfig
+from albatross.engine import onnx_engine
+from albatross.engine.onnx_generator import decode_files, memory_files
 from albatross.errors import FolderError, MissingDependencyError
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -128,8 +130,12 @@ def test_a_cached_model_opens_where_there_is_no_network(cache, monkeypatch):
 
 def test_only_the_files_of_a_model_folder_are_fetched(hub):
     wanted = {"config.json": b"{}", "model.safetensors": b"weights", "spiece.model": b"pieces"}
-    graphs = ("embed", "layer.0", "heads", "exits", "predictions", "memory.0", "decode_layer.0")
-    wanted |= {f"{name}.onnx": b"graph" for name in graphs}
+    config = AlbertConfig(num_hidden_layers=2, num_hidden_groups=2)
+    graphs = {name for key, name in vars(onnx_engine).items() if key.endswith("_FILE")}
+    graphs |= {*onnx_engine.layer_files(config), *memory_files(config), *decode_files(config)}
+    wanted |= {
+        name: b"graph" for name in graphs - {onnx_engine.SINGLE_FILE} if name.endswith(".onnx")
+    }
     other = {"pytorch_model.bin": b"pickle", "tf_model.h5": b"keras", "onnx/model.onnx": b"graph"}
     publish(hub, wanted | other)
     folder = download(NAME)

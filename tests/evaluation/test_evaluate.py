@@ -16,6 +16,7 @@ from albatross.head_spec import HeadSpec
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import answer_records, load
 from albatross.settings.answering import EvaluateSettings
+from albatross.tasks.choice import ChoiceTask
 
 MODEL = Path("sentiment")
 
@@ -48,6 +49,28 @@ def test_equal_runs_give_equal_reports(report, review_file):
 def test_without_drawings_there_are_figures_and_no_intervals(report, review_file):
     plain = evaluate(EvaluateSettings(MODEL, review_file, bootstrap=0))
     assert (plain.metrics, plain.intervals) == (report.metrics, {})
+
+
+def test_a_folder_of_records_is_told_by_all_its_files(untrained, tmp_path):
+    """RACE lies in a folder, a file for each passage."""
+    race = tmp_path / "dev" / "middle"
+    race.mkdir(parents=True)
+    for number in (1, 2):
+        passage = {
+            "article": "A gull flew over the harbour.",
+            "questions": ["What flew?"],
+            "options": [["a gull", "a tern", "a swan", "a crow"]],
+            "answers": ["A"],
+            "id": f"middle{number}.txt",
+        }
+        write(race / f"{number}.txt", json.dumps(passage))
+    model = untrained(lambda inputs: ChoiceTask("race", (), replace(inputs, format="race")))
+    found = evaluate(EvaluateSettings(model, tmp_path / "dev", bootstrap=0))
+    data = found.run["data"]
+    assert (data["records"], data["file"]) == (2, "dev")
+    write(race / "2.txt", (race / "1.txt").read_text())
+    changed = evaluate(EvaluateSettings(model, tmp_path / "dev", bootstrap=0)).run["data"]
+    assert changed["sha256"] != data["sha256"]
 
 
 def test_the_trainer_gets_the_same_figures(report, review_file):

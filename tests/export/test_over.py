@@ -159,6 +159,13 @@ def test_embeddings_that_are_computed_otherwise_are_refused(
         export(ExportSettings(learned, tmp_path / "out", over=whole))
 
 
+def test_the_model_below_is_not_written_over(learned, whole):
+    before = (whole / "model.safetensors").read_bytes()
+    with pytest.raises(FolderError, match="place of a model that it is made from"):
+        export(ExportSettings(learned, whole, over=whole))
+    assert (whole / "model.safetensors").read_bytes() == before
+
+
 def test_a_model_that_is_not_exported_or_has_a_base_is_refused(
     learned, pretrained, whole, tmp_path
 ):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.tasks.check_task import TOKENIZER, check_task, learned
 
 from albatross.data.records import TextRecord
-from albatross.errors import ConfigError
+from albatross.errors import AlbatrossWarning, ConfigError
 from albatross.rng import stream
 from albatross.tasks.answers import Answer
 from albatross.tasks.classification import ClassificationTask
@@ -83,6 +83,7 @@ SHARES = st.integers(340, 1_000).map(lambda share: share / 1_000)
 
 @given(st.lists(st.tuples(st.integers(0, 2), SHARES, st.booleans()), min_size=2))
 def test_no_threshold_is_better_than_the_chosen_one(rows):
+    assume(0 < sum(kind == 2 for kind, _, _ in rows) < len(rows))
     shares, expected = [], []
     for kind, best, right in rows:
         row = np.full(3, (1 - best) / 2)
@@ -95,13 +96,26 @@ def test_no_threshold_is_better_than_the_chosen_one(rows):
         decision = Decision(otherwise="none", threshold=threshold)
         said = [decision.answer(np.log(np.maximum(row, 1e-12)), LABELS).label for row in table]
         right = np.array([LABELS[t] == s for t, s in zip(truth, said, strict=True)])
-        parts = [right[truth == 2], right[truth != 2]]
-        return float(sum(part.mean() for part in parts if len(part)))
+        return float(right[truth == 2].mean() + right[truth != 2].mean())
 
     chosen = Decision(otherwise="none").fitted(table, truth, LABELS).threshold
-    if (truth == 2).any() and (truth != 2).any():
-        best = max(balanced(t) for t in (0.0, *np.linspace(0.3, 1, 141)))
-        assert balanced(chosen) >= best - 1e-9
+    best = max(balanced(t) for t in (0.0, *np.linspace(0.3, 1, 141)))
+    assert balanced(chosen) >= best - 1e-9
+
+
+@pytest.mark.parametrize("truth", [(2, 2), (0, 1)])
+def test_a_threshold_stays_where_records_are_of_one_kind(truth):
+    shares = np.array([[0.8, 0.1, 0.1], [0.2, 0.3, 0.5]])
+    with pytest.warns(AlbatrossWarning, match="of 'none' and of other labels"):
+        found = Decision(otherwise="none", threshold=0.6).fitted(shares, np.array(truth), LABELS)
+    assert found.threshold == 0.6
+
+
+def test_a_temperature_stays_where_all_answers_are_right():
+    shares = np.array([[0.8, 0.1, 0.1], [0.2, 0.3, 0.5]])
+    with pytest.warns(AlbatrossWarning, match="of which some are wrong"):
+        found = Decision(calibrate=True, temperature=1.5).fitted(shares, np.array([0, 2]), LABELS)
+    assert found.temperature == 1.5
 
 
 def test_a_task_chooses_by_records_and_tells_both_kinds_apart():

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from albatross.atomic import check_free, read_json
 from albatross.checkpoints.base_file import check_base, find_base, is_delta, write_base
 from albatross.checkpoints.huggingface import Arrays
-from albatross.checkpoints.model_folder import read_weights, weight_files, write_model
+from albatross.checkpoints.model_folder import RUN, read_weights, weight_files, write_model
 from albatross.config import AlbertConfig
+from albatross.errors import FolderError
 
 # Every file that a tokenizer may be opened from.
 _VOCABULARIES = ("*.model", "vocab*.txt", "tokenizer.json", "tokenizer_config.json")
@@ -25,6 +27,31 @@ _VOCABULARIES = ("*.model", "vocab*.txt", "tokenizer.json", "tokenizer_config.js
 def root_of(folder: Path, base: str | Path | None = None) -> Path:
     """Return the whole model below a folder: its base, or the folder itself."""
     return find_base(folder, base) if is_delta(folder) else folder
+
+
+def check_place(out: Path, reads: Sequence[Path], mark: str) -> None:
+    """Refuse to write over a model that is read or lies below it, or over another verb's folder.
+
+    Args:
+        out: the folder to write, there or not.
+        reads: the models that it is made from.
+        mark: the key of `run.json` by which an earlier folder of the same verb is known.
+
+    Raises:
+        FolderError: the place is taken.
+    """
+    check_free(out)
+    if out.resolve() in {each.resolve() for read in reads for each in (read, root_of(read))}:
+        raise FolderError(
+            "An output must not take the place of a model that it is made from. Received:"
+            f" {str(out)!r} for both. Name another folder."
+        )
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    if names and not (RUN in names and mark in read_json(out / RUN)):
+        raise FolderError(
+            "An output must not overwrite what another command wrote. Received:"
+            f" {str(out)!r}. Name another folder, or remove this one."
+        )
 
 
 def vocabulary_folder(folder: Path, base: str | Path | None = None) -> Path:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from albatross.atomic import check_free, write_json, writing
+from albatross.atomic import write_json, writing
 from albatross.checkpoints.base_file import is_delta, move_base
-from albatross.checkpoints.model_folder import RUN, TRAINING_STATE, read_run
+from albatross.checkpoints.delta import check_place
+from albatross.checkpoints.model_folder import CARD, RUN, read_run
 from albatross.engine.open import OpenModel, open_model
-from albatross.errors import ConfigError, FolderError
+from albatross.errors import ConfigError, DataError
 from albatross.evaluation.details import calibration
-from albatross.pipelines.pipeline import answer_records
+from albatross.pipelines.pipeline import answers_of, engine_outputs
 from albatross.progress import Progress
 from albatross.report import data_digest
 from albatross.settings.answering import TuneSettings
@@ -26,6 +27,8 @@ from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.task import Task, Tunable, score
 from albatross.tasks.task_file import write_tasks
 
+# Fewer records say too little of how sure a model may be.
+_LEAST_RECORDS = 50
 # What is chosen, by its name in `task.json`.
 _CHOSEN = ("temperature", "threshold", "thresholds")
 _CALIBRATION = "calibration error"
@@ -54,12 +57,11 @@ class Tuned:
         return dict(vars(self))
 
     def __str__(self) -> str:
-        """Return a short table; of several thresholds only that they are chosen."""
+        """Return a short table; of several thresholds, how many there are."""
         rows = [f"{f'{self.task}, {self.records:,} records':<36}{'before':>10}{'after':>10}"]
-        for name in self.after:
-            was, now = self.before.get(name), self.after[name]
-            if isinstance(now, float):
-                rows.append(f"{name:<36}{'-' if was is None else f'{was:.4f}':>10}{now:>10.4f}")
+        for name in [*self.before, *(self.after.keys() - self.before.keys())]:
+            cells = [_cell(each.get(name)) for each in (self.before, self.after)]
+            rows.append(f"{name:<36}{cells[0]:>10}{cells[1]:>10}")
         return "\n".join([*rows, f"Wrote {self.out}"])
 
 
@@ -71,31 +73,35 @@ def tune(settings: TuneSettings) -> Tuned:
 
     Raises:
         ConfigError: the task has nothing to choose.
-        DataError: the records cannot be read.
-        FolderError: the place is taken, or is the model's own.
+        DataError: the records cannot be read, or are too few.
+        FolderError: the place is taken, or is that of the model or its base.
         LabelError: a record has no label, or one that the model does not know.
     """
-    check_free(settings.out)
     opened = open_model(settings.model, task=settings.task)
-    if settings.out.resolve() == opened.folder.resolve():
-        raise FolderError(
-            f"A model must not be tuned onto itself. Received: {str(settings.out)!r} for both."
-            " Name another folder."
-        )
+    check_place(settings.out, [opened.folder], mark="tuned")
     task = _tunable(opened.task)
     records = task.read(settings.records)
     task.check(records)
-    with Progress("tuning", 2) as progress:
-        answers = _answers(opened, task, records, progress)
-        assert isinstance(task, Tunable)
-        chosen = task.tuned(answers, records)
-        found = Tuned(
-            out=str(settings.out),
-            task=task.name,
-            records=len(records),
-            before=_figures(task, answers, records),
-            after=_figures(chosen, _answers(opened, chosen, records, progress), records),
+    if len(records) < _LEAST_RECORDS:
+        raise DataError(
+            f"Temperature and thresholds are chosen by at least {_LEAST_RECORDS} labelled records."
+            f" Received: {len(records)} in {str(settings.records)!r}. Label some more."
         )
+    features = [task.features(record) for record in records]
+    examples = [example for parts in features for example in parts]
+    with Progress("tuning", 1) as progress:
+        engine = opened.engine
+        outputs = engine_outputs(engine, examples, engine.batch_tokens, progress=progress)
+    answers = answers_of(task, records, features, outputs)
+    assert isinstance(task, Tunable)
+    chosen = task.tuned(answers, records)
+    found = Tuned(
+        out=str(settings.out),
+        task=task.name,
+        records=len(records),
+        before=_figures(task, answers, records),
+        after=_figures(chosen, answers_of(chosen, records, features, outputs), records),
+    )
     _write(settings, opened, chosen, found)
     return found
 
@@ -117,14 +123,6 @@ def _tunable(task: Task[Any]) -> Task[Any]:
     )
 
 
-def _answers(
-    opened: OpenModel, task: Task[Any], records: Sequence[Any], progress: Progress
-) -> list[Any]:
-    """Return a task's answers to the records."""
-    engine = opened.engine
-    return answer_records(engine, task, records, engine.batch_tokens, progress=progress)
-
-
 def _figures(task: Task[Any], answers: Sequence[Any], records: Sequence[Any]) -> dict[str, Any]:
     """Return the main figure, how well probabilities are meant, and what decides."""
     figures: dict[str, Any] = {task.main_metric: score(task, answers, records)[task.main_metric]}
@@ -135,16 +133,48 @@ def _figures(task: Task[Any], answers: Sequence[Any], records: Sequence[Any]) ->
     return figures | usual | {key: told[key] for key in _CHOSEN if key in told}
 
 
+def _cell(value: Any) -> str:
+    """Return a figure as the table shows it."""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "-" if value is None else f"{len(value)} chosen"
+
+
 def _write(settings: TuneSettings, opened: OpenModel, chosen: Task[Any], found: Tuned) -> None:
-    """Write the copy, with what was chosen and by which file."""
+    """Write a copy of the model's files, with what was chosen and by which records."""
     told = data_digest(settings.records)
     with writing(settings.out) as draft:
-        leave = shutil.ignore_patterns(TRAINING_STATE)
-        shutil.copytree(opened.folder, draft, dirs_exist_ok=True, ignore=leave)
+        for file in opened.folder.iterdir():
+            if file.is_file() and not file.name.startswith("."):
+                shutil.copy(file, draft)
         if is_delta(opened.folder):
             move_base(draft, opened.folder, settings.out)
-        tasks = {**opened.tasks, chosen.name: chosen}
-        write_tasks(draft, [*tasks.values()])
-        run = read_run(draft)
+        write_tasks(draft, [*{**opened.tasks, chosen.name: chosen}.values()])
         kept = {name: value for name, value in found.to_dict().items() if name != "out"}
-        write_json(draft / RUN, {"verb": "tune", **run, "tuned": {**told, **kept}})
+        write_json(draft / RUN, {"verb": "tune", **read_run(draft), "tuned": {**told, **kept}})
+        if (draft / CARD).is_file():
+            with (draft / CARD).open("a", encoding="utf-8") as card:
+                card.write(_card_section(found, told["file"]))
+
+
+def _card_section(found: Tuned, file: str) -> str:
+    """Return what a model card says of it, below the figures of the training."""
+    figures = [name for name, value in found.after.items() if isinstance(value, float)]
+    rows = [
+        f"| {name} | {_cell(found.before.get(name))} | {_cell(found.after[name])} |"
+        for name in figures
+    ]
+    return "\n".join(
+        [
+            "",
+            "## Tuned",
+            "",
+            f"How `{found.task}` decides was chosen afterwards by {found.records:,} records of"
+            f" `{file}`, which these figures are of. Those above are of the model before that.",
+            "",
+            "| figure | before | after |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.atomic import check_free, read_json, write_json, writing
+from albatross.atomic import read_json, write_json, writing
+from albatross.checkpoints.delta import check_place
 from albatross.checkpoints.eight_bits import CONFIG_KEYS
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import (
@@ -28,7 +29,7 @@ from albatross.config import AlbertConfig
 from albatross.conversion.adapter import is_mergeable, merge_adapter
 from albatross.engine.onnx_engine import WORDS, OnnxEngine
 from albatross.engine.open import open_model, open_tokenizer, with_exits
-from albatross.errors import ConfigError, FolderError, MissingDependencyError
+from albatross.errors import ConfigError, MissingDependencyError
 from albatross.export.accuracy import Labelled, check_accuracy, check_probes, read_labelled
 from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
 from albatross.export.over import check_below, without_embeddings, write_over
@@ -74,8 +75,8 @@ def export(settings: ExportSettings) -> Path:
         MissingDependencyError: onnx is not installed.
     """
     source = find_model(settings.model)
-    _check_place(settings.out, source)
     below = None if settings.over is None else find_model(settings.over)
+    check_place(settings.out, [source, *([] if below is None else [below])], mark="export")
     model = _read(source, below)
     if below is not None:
         check_below(below, model.config, model.arrays, model.tokenizer, settings.dtype)
@@ -214,22 +215,6 @@ def _moments(
 
     texts = [text for each in known for text in calibration_texts(each.task, each.records)]
     return second_moments(plain, model.config, texts)
-
-
-def _check_place(out: Path, source: Path) -> None:
-    """Refuse to write over the model itself, or over anything but an earlier export."""
-    check_free(out)
-    if out.resolve() == source.resolve():
-        raise FolderError(
-            f"A model must not be exported onto itself. Received: {str(out)!r} for both."
-            " Name another folder."
-        )
-    names = {path.name for path in out.iterdir()} if out.exists() else set()
-    if names and not (RUN in names and "export" in read_json(out / RUN)):
-        raise FolderError(
-            "An export must not overwrite what another command wrote. Received:"
-            f" {str(out)!r}. Name another folder, or remove this one."
-        )
 
 
 def _check_answers_at_once(tasks: Sequence[Task[Any]]) -> None:

@@ -138,7 +138,7 @@ class ExportSettings(Settings):
     A point is a hundredth of the figure."""
     over: Path | None = None
     """An exported model with the same embeddings, such as `pretrained` for what --adapt layers
-    learned: they stay there, and the folder, a quarter as large, stands on it."""
+    learned: they stay there, and the folder, a sixth as large, stands on it."""
     single_file: bool = False
     """Write the whole model as one `model.onnx` for any ONNX Runtime, in place of step graphs and
     model.safetensors; Albatross itself does not open it."""

@@ -7,6 +7,7 @@ baselines do (Larson et al., 2019, section 3).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.errors import ConfigError
+from albatross.errors import AlbatrossWarning, ConfigError
 from albatross.metrics.calibration import fit_temperature, tempered
 from albatross.tasks.answers import Answer
 from albatross.tasks.inputs import softmax
@@ -92,7 +93,8 @@ class Decision:
         """Choose temperature and threshold by records that are neither learned nor reported.
 
         The threshold is best for the mean of two figures: how often texts of a known class get
-        theirs, and how often the others are told.
+        theirs, and how often the others are told. What the records cannot tell stays: the threshold
+        where one of these kinds is missing, the temperature where all answers are right.
 
         Args:
             shares: (records, labels), as the present temperature gives them.
@@ -100,12 +102,23 @@ class Decision:
             labels: names of the classes.
         """
         found = self
-        if self.calibrate:
+        if self.calibrate and (shares.argmax(1) == expected).all():
+            _warn(
+                "A temperature is chosen by answers of which some are wrong. Received:"
+                f" {len(expected):,} right ones. It stays. Give records that it gets wrong, too."
+            )
+        elif self.calibrate:
             found = replace(found, temperature=self.temperature * fit_temperature(shares, expected))
             shares = tempered(shares, found.temperature / self.temperature)
         if self.otherwise:
             none = list(labels).index(self.otherwise)
-            found = replace(found, threshold=_best_threshold(shares, expected, none))
+            if 0 < (expected == none).sum() < len(expected):
+                found = replace(found, threshold=_best_threshold(shares, expected, none))
+            else:
+                _warn(
+                    f"A threshold is chosen by records of {self.otherwise!r} and of other labels."
+                    f" Received: {len(expected):,} of one kind. It stays. Give some of both."
+                )
         return found
 
 
@@ -125,11 +138,14 @@ def otherwise_figures(
     return {name: float(part.mean()) for name, part in parts.items() if len(part)}
 
 
+def _warn(message: str) -> None:
+    """Say that the records cannot choose."""
+    warnings.warn(message, AlbatrossWarning, stacklevel=4)
+
+
 def _best_threshold(shares: FloatArray, expected: NDArray[np.integer], none: int) -> float:
     """Return the middle between the two best probabilities where both kinds fare best."""
     is_none = expected == none
-    if not is_none.any() or is_none.all():
-        return 0.0
     best, chosen = shares.max(1), shares.argmax(1)
     order = np.argsort(best, kind="stable")
     # With the threshold above the first k answers in this order, these say that there is none.
@@ -148,6 +164,6 @@ def _best_threshold(shares: FloatArray, expected: NDArray[np.integer], none: int
 
 def _weighed(is_none: NDArray[np.bool_], right: NDArray[np.bool_]) -> FloatArray:
     """Return what each record adds to the mean of both kinds' shares of right answers."""
-    weights = np.where(is_none, 1 / max(1, is_none.sum()), 1 / max(1, (~is_none).sum()))
+    weights = np.where(is_none, 1 / is_none.sum(), 1 / (~is_none).sum())
     found: FloatArray = weights * right
     return found
