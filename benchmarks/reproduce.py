@@ -6,18 +6,22 @@ Needs data: the benchmarks' files below `--data`, laid out as their publishers d
     python benchmarks/reproduce.py --data ../shared/data
 
 Each row runs the commands that it shows, as anybody would run them. A finished row is kept in
-`benchmarks/rows` with the machine and the day, so that a stopped run goes on, on another machine
-too; to measure a row again, remove its file. A row that is not there is counted as missing.
+`benchmarks/rows` with its definition, the machine and the day it was finished, so that a stopped
+run goes on, on another machine too. What the commands make is kept in `--work` with the command,
+and made again by another one. To measure a row again, remove its file, and what it made in `--work`
+as well unless that shall count. A row that is not there is counted as missing; one that was
+measured by other commands is measured again, and marked until then.
+
 `--only` names tables or rows, `--render` writes the page from the rows there are, `--streams 2`
-measures two rows at a time, each on one thread. `--limit 60` tries all of it in minutes; its rows
-and its page stay in `--work`.
+measures two rows at a time, each on one thread, but where speed is measured. `--limit 60` tries all
+of it in minutes; its rows and its page stay in `--work`.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,11 +74,17 @@ def measure(place: Place, only: list[str], streams: int, minutes: float) -> None
         for table in TABLES
         for row in table.rows
         if not only or {table.key, row.name} & {*only}
-        if not table.kept(row, place.rows).is_file()
+        if not table.is_measured(row, place.rows)
     ]
-    with ThreadPoolExecutor(streams) as pool:
-        for done in [pool.submit(one, *pair) for pair in asked]:
-            done.result()
+    for at_once, is_timed in ((streams, False), (1, True)):
+        with ThreadPoolExecutor(at_once) as pool:
+            running = [pool.submit(one, *pair) for pair in asked if pair[0].is_timed == is_timed]
+            try:
+                for done in as_completed(running):
+                    done.result()
+            except BaseException:  # a command that failed, or Ctrl-C: the others are not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _page(rows: Path, folder: Path) -> str:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from install_encoder import strip_places  # noqa: E402
 from tables.builtins import BUILTINS, TABLE, WAYS, Builtin, shipped  # noqa: E402 (no package)
+from tables.table import is_finished  # noqa: E402
 
 from albatross.atomic import read_json, write_json  # noqa: E402
 from albatross.checkpoints.base_file import is_delta, move_base  # noqa: E402
@@ -38,6 +39,7 @@ _MADE = {
     "together": "`pretrained`, all of whose weights learned several tasks: a text is read once",
     "whole": "`pretrained`, all of whose weights learned the task",
 }
+_ENDINGS = {"layers": "-layers", "whole": ""}
 _ABOUT = {
     "sentiment": "Whether an English sentence, such as one of a film review, is `positive` or"
     " `negative`.",
@@ -55,26 +57,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="the folder `--work` of benchmarks/reproduce.py")
     work = parser.parse_args().work
-    shared: dict[Builtin, Any] = {}
-    for row in BUILTINS:
-        if not TABLE.kept(row).is_file():
-            print(f"{row.name:<16} left as it is: not measured")
-            continue
-        found = read_json(TABLE.kept(row))["figures"]
-        shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
-        way = shipped(found, row.figure)
+    if missing := [row.name for row in BUILTINS if not TABLE.is_measured(row)]:
+        raise SystemExit(f"All tasks must be measured first. Not so: {', '.join(missing)}.")
+    figures = {row: read_json(TABLE.kept(row))["figures"] for row in BUILTINS}
+    ways = {row: shipped(found, row.figure) for row, found in figures.items()}
+    folders: dict[str, tuple[Path, str, dict[Builtin, Any]]] = {}
+    for row, found in figures.items():
+        way = ways[row]
         told = ", ".join(f"{each} {_told(found[each], row.figure)}" for each in WAYS)
         plain = " / ".join(f"{value:.4f}" for value in found["baselines"])
         print(f"{row.name:<16} {way or 'not shipped'}: {told}, baseline {plain}")
-        if way == "together":
-            shared[row] = found
-        elif way is not None:
-            ending = "-layers" if way == "layers" else ""
-            source = work / "builtins" / f"{row.name}{ending}"
-            _install(source, PACKAGE / row.name, {row: found}, way)
-    shutil.rmtree(PACKAGE / SHARED, ignore_errors=True)
-    if shared:
-        _install(work / "builtins" / "together", PACKAGE / SHARED, shared, "together")
+        if way is not None:
+            name = SHARED if way == "together" else row.name
+            source = "together" if way == "together" else f"{row.name}{_ENDINGS[way]}"
+            _, _, tasks = folders.setdefault(name, (work / "builtins" / source, way, {}))
+            tasks[row] = found
+    if unmade := [str(each) for each, _, _ in folders.values() if not is_finished(each)]:
+        raise SystemExit(f"Nothing was changed: there is no finished {', '.join(unmade)}.")
+    for name in (SHARED, *(row.name for row in BUILTINS)):
+        shutil.rmtree(PACKAGE / name, ignore_errors=True)
+    for name, (source, way, tasks) in folders.items():
+        _install(source, PACKAGE / name, tasks, way)
     packed = _packed(PACKAGE)
     print(f"The models take {packed / 1e6:.2f} MB in a wheel.")
     if packed > _ROOM:
@@ -124,14 +127,15 @@ def _card(name: str, found: Mapping[Builtin, Any], way: str) -> str:
         "",
         "On records that were not learned from, as it is shipped; the baseline knows no language.",
         "",
-        "| task | figure | value | 95 % | baseline | calibration error |",
-        "|---|---|---|---|---|---|",
+        "| task | scored on | figure | value | 95 % | baseline | calibration error |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row, figures in found.items():
-        for report, baseline in zip(figures[way], figures["baselines"], strict=True):
+        parts = zip(row.scored_on, figures[way], figures["baselines"], strict=True)
+        for part, report, baseline in parts:
             bounds, error = report["intervals"][row.figure], report["calibration"]
             lines.append(
-                f"| {row.name} | {row.figure.replace('_', ' ')} |"
+                f"| {row.name} | {part} | {row.figure.replace('_', ' ')} |"
                 f" {report['metrics'][row.figure]:.3f} | {bounds['low']:.3f} to"
                 f" {bounds['high']:.3f} | {baseline:.3f} |"
                 f" {'-' if error is None else format(error['error'], '.3f')} |"

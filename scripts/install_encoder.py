@@ -52,8 +52,8 @@ English Wikipedia, articles of 2008 to 2018 (CC BY-SA), and 67 English novels of
 (public domain): {text:.1f} M tokens, of which {seen:.0f} M were seen, {passes:.1f} times all of it,
 in {hours:.1f} hours on {machine}{runs}. {energy}
 
-`python scripts/train_default.py` makes such a model, by `recipes/albatross-mini.toml`; why so:
-`docs/results.md` and `docs/log.md`.
+`python scripts/train_default.py --text TEXT --out runs/default -- {options}` makes such a model, by
+`recipes/albatross-mini.toml`; why so: `docs/results.md` and `docs/log.md`.
 
 ## Figures
 
@@ -65,14 +65,17 @@ of masked words right (15 % masked, in runs of up to three words), order of two 
 
 Lower case, no accents, English of encyclopedias and old novels, with their view of the world and
 their bias, which nobody has audited; {max_length} tokens of context in training. Of two single
-sentences it hardly tells the order (53 % right). Check it on your own data before you rely on it.
+sentences it does not tell the order (`docs/log.md`, 40). Check it on your own data before you rely
+on it.
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="of the training, in their order")
-    folders = parser.parse_args().folders
+    parser.add_argument("--on", default="one core", help="the machine, as the card names it")
+    arguments = parser.parse_args()
+    folders = arguments.folders
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out"
         words = ["export", folders[-1], out, "--dtype", "float16"]
@@ -82,8 +85,15 @@ def main() -> None:
         for path in (path for pattern in _COPIED for path in out.glob(pattern)):
             shutil.copyfile(path, PACKAGE / path.name)
     strip_places(PACKAGE)
-    (PACKAGE / "README.md").write_text(_card(folders), encoding="utf-8")
+    (PACKAGE / "README.md").write_text(_card(folders, arguments.on), encoding="utf-8")
     print(f"Wrote {PACKAGE}.")
+
+
+def _options(settings: dict[str, Any]) -> str:
+    """Return the options of a run's length, which the recipe leaves to the machine."""
+    named = {"--threads": "threads", "--budget": "budget", "--tokens": "tokens"}
+    given = {option: settings[key] for option, key in named.items() if settings[key] is not None}
+    return " ".join(f"{option} {value}" for option, value in given.items())
 
 
 def strip_places(folder: Path) -> None:
@@ -97,7 +107,7 @@ def strip_places(folder: Path) -> None:
     write_json(folder / "run.json", record)
 
 
-def _card(folders: Sequence[Path]) -> str:
+def _card(folders: Sequence[Path], machine: str) -> str:
     """Return the card, with the figures of the runs."""
     runs = [read_json(folder / "run.json") for folder in folders]
     run, config = runs[-1], read_json(PACKAGE / "config.json")
@@ -118,7 +128,8 @@ def _card(folders: Sequence[Path]) -> str:
         "seen": tokens_seen / 1e6,
         "passes": tokens_seen / tokens,
         "hours": seconds / 3_600,
-        "machine": "one core" if settings["threads"] == 1 else "two cores",
+        "machine": machine,
+        "options": _options(settings),
         "runs": f", in {len(runs)} runs" if len(runs) > 1 else "",
         "energy": f"About {energy:.0f} Wh (`energy.py` says how it comes about)." if energy else "",
         "right": 100 * metrics["masked_lm_accuracy"],

@@ -1,6 +1,6 @@
 """Train the package's encoder from text, wherever there is a machine for an hour: one command.
 
-    python scripts/train_default.py --text ../shared/data/pretraining --out runs/default
+    python scripts/train_default.py --text DATA/pretraining --out runs/default
 
 makes the vocabulary, the shards and the model of `recipes/albatross-mini.toml`, on the GPU if torch
 sees one; stopped, the same command goes on. What comes after `--` goes to `albatross pretrain`:
@@ -28,7 +28,7 @@ SUMS = "SHA256SUMS"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", type=Path, help="folder with the text, as txt, xz, gz or zst")
+    parser.add_argument("--text", type=Path, help="folder with the text, in .txt.xz or .txt.zst")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--parts", type=Path, help="pack what there is into parts, in this folder")
@@ -52,6 +52,8 @@ def train(given: argparse.Namespace) -> None:
     text, out = given.text, given.out
     tokenizer, shards = (out.with_name(f"{out.name}-{part}") for part in ("tokenizer", "shards"))
     files = sorted(path for path in text.iterdir() if path.name.endswith((".txt.xz", ".txt.zst")))
+    if not files:
+        raise SystemExit(f"The text must be in .txt.xz or .txt.zst. There is none in {text}.")
     if not (tokenizer / "spiece.model").is_file():
         sizes = ["--vocab-size", "16384", "--max-sentences", "200000"]
         _albatross("train-tokenizer", *files, tokenizer, *sizes)

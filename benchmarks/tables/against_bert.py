@@ -127,7 +127,7 @@ class Asked:
 
     def _run(self, place: Place, seed: int) -> Figures:
         """Measure the model of one seed."""
-        learned = self.trial.folder(place.work, seed)
+        learned = self.trial.made(place, seed)
         out = learned.with_name(f"asked-{learned.name}-{self.layers}-{self.objective}")
         deep = out.with_name(f"{out.name}-start")
         for folder in (out, deep):
@@ -194,6 +194,7 @@ which follow each other. SQuAD none of them has learned from so little text. All
     columns(_SHOWS),
     RIVALS,
     _picture,
+    is_timed=True,
 )
 ABLATIONS_TABLE = Table(
     "ablations",

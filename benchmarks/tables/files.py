@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from albatross.atomic import write_file
 from albatross.data.conll import read_conll
 from albatross.data.masking import MaskingRule, PieceTable
 from albatross.data.packing import IGNORED_LABEL, IntArray
@@ -22,11 +26,29 @@ from albatross.data.text_files import read_lines
 from albatross.rng import stream
 from tables.table import Place
 
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+_WRITING = RLock()
 
+
+def one_at_a_time(write: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """Let rows that are measured at the same time wait for what one of them writes for all."""
+
+    @wraps(write)
+    def waiting(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        with _WRITING:
+            return write(*args, **kwargs)
+
+    return waiting
+
+
+@one_at_a_time
 def write_tables(place: Place) -> None:
     """Write the classification sets that are published as something else."""
     data, work = place.data, place.work
-    for folder in ("models", "trec", "clinc150", "snips"):
+    if (work / "snips" / "valid.tsv").is_file():
+        return
+    for folder in ("trec", "clinc150", "snips"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     for name, file in (("train", "train_5500.label.gz"), ("test", "TREC_10.label")):
         rows = (line.split(" ", 1) for line in _lines(data / "trec" / file))
@@ -44,6 +66,7 @@ def write_tables(place: Place) -> None:
         write_table(work / "snips" / f"{name}.tsv", zip(texts, labels, strict=True))
 
 
+@one_at_a_time
 def write_sentences(place: Place) -> None:
     """Part SST-2's training rows by whole sentences: 2,000 to be scored on, without their phrases.
 
@@ -61,9 +84,9 @@ def write_sentences(place: Place) -> None:
     for text in longest_first:
         if text not in phrases and len(text.split()) > 5:
             whole.append(text)
-            phrases.update(_phrases(text))
+            phrases.update(phrases_of(text))
     chosen = [whole[i] for i in stream(0, "sentences").permutation(len(whole))[:2_000]]
-    gone, labels = {phrase for text in chosen for phrase in _phrases(text)}, dict(rows)
+    gone, labels = {phrase for text in chosen for phrase in phrases_of(text)}, dict(rows)
     columns = ("sentence", "label")
     write_table(work / "train.tsv", [row for row in rows if row[0] not in gone], columns)
     write_table(work / "dev.tsv", [(text, labels[text]) for text in chosen], columns)
@@ -75,7 +98,7 @@ def sst2_rows(data: Path) -> list[tuple[str, str]]:
     return [(line[:-1].strip(), line[-1]) for line in lines]
 
 
-def _phrases(text: str) -> Iterator[str]:
+def phrases_of(text: str) -> Iterator[str]:
     """Return all runs of words of a text."""
     words = text.split()
     for start in range(len(words)):
@@ -83,6 +106,7 @@ def _phrases(text: str) -> Iterator[str]:
             yield " ".join(words[start:end])
 
 
+@one_at_a_time
 def write_translation(place: Place) -> None:
     """Write pairs of sentences, and the encoder with a vocabulary of both languages."""
     work = place.work / "multi30k"
@@ -103,6 +127,7 @@ def write_translation(place: Place) -> None:
     )
 
 
+@one_at_a_time
 def write_shards(place: Place, pieces: int = 8_192) -> Path:
     """Make the vocabulary and the shards of the pre-training text, and return the shards."""
     ending = "" if pieces == 8_192 else f"-{pieces}"
@@ -127,7 +152,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
     lines = "\n".join(json.dumps(row) for row in rows) + "\n"
-    path.write_text(lines, encoding="utf-8")
+    write_file(path, lines.encode())
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -138,14 +163,16 @@ def write_table(
     path: Path, rows: Iterable[Sequence[str]], columns: tuple[str, ...] = ("text", "label")
 ) -> None:
     """Write rows as a table with tabs between its cells, which nothing quotes."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
-        writer.writerows([columns, *rows])
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
+    writer.writerows([columns, *rows])
+    write_file(path, text.getvalue().encode())
 
 
 # === The built-ins' records ===
 
 
+@one_at_a_time
 def write_builtin_records(place: Place) -> None:
     """Write what the built-in models learn and are scored on, where no file has it as it is."""
     data, work = place.data, place.work / "records"

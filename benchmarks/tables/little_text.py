@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tables.files import read_table, write_sentences, write_shards
+from tables.files import one_at_a_time, read_table, write_sentences, write_shards
 from tables.pretraining import FOUND, Trial, columns
 from tables.table import Figures, Place, Table
 
@@ -12,30 +12,39 @@ _PROBED = ("SST-2, 2,000 rows", "SST-2")
 _SHOWS = ("tokens", "loss", "accuracy", *_PROBED)
 _LENGTH = "--variant albatross-tiny --tokens 6000000"
 _MORE = "--from {work}/pretraining/text-100-0 --tokens 1000000 --learning-rate 5e-4"
+_SHARES = tuple(
+    Trial(f"text {percent}", f"{_LENGTH} --text-share {percent / 100}", 2, _PROBED, _SHOWS)
+    for percent in (1, 10, 100)
+)
 
 
 @dataclass(frozen=True)
 class Continued(Trial):
-    """Going on from the run on all text; `own` is the shards of SST-2's sentences."""
+    """Going on from the run on all text, with more of it or with the sentences of SST-2."""
 
     def measure(self, place: Place) -> Figures:
         """Cut the task's training part, without its labels, into shards; train and probe."""
-        write_sentences(place)
-        text, shards = place.work / "sst2.txt", place.work / "sst2-shards"
-        if not (shards / "shards.json").is_file():
-            rows = read_table(place.work / "sst2" / "train.tsv")
-            sentences = dict.fromkeys(row["sentence"] for row in rows)
-            text.write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
-            tokenizer = ["--tokenizer", write_shards(place), "--held-out", 0.01]
-            place.albatross("build-shards", text, shards, *tokenizer)
+        _SHARES[-1].made(place, seed=0)
+        _write_own_shards(place)
         return super().measure(place)
 
 
+@one_at_a_time
+def _write_own_shards(place: Place) -> None:
+    """Make shards of the sentences of SST-2's training part."""
+    write_sentences(place)
+    text, shards = place.work / "sst2.txt", place.work / "sst2-shards"
+    if (shards / "shards.json").is_file():
+        return
+    rows = read_table(place.work / "sst2" / "train.tsv")
+    sentences = dict.fromkeys(row["sentence"] for row in rows)
+    text.write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
+    tokenizer = ["--tokenizer", write_shards(place), "--held-out", 0.01]
+    place.albatross("build-shards", text, shards, *tokenizer)
+
+
 ROWS = (
-    *(
-        Trial(f"text {percent}", f"{_LENGTH} --text-share {percent / 100}", 2, _PROBED, _SHOWS)
-        for percent in (1, 10, 100)
-    ),
+    *_SHARES,
     Continued("text 100, then more of it", _MORE, 2, _PROBED, _SHOWS),
     Continued(
         "text 100, then SST-2's own",

@@ -15,7 +15,7 @@ from albatross.atomic import read_json
 from albatross.checkpoints.safetensors_file import read_header
 from albatross.training.run_log import read_log
 from tables.files import write_sentences, write_shards, write_tables
-from tables.table import Figures, Place, is_finished, seeds_of, spread
+from tables.table import Figures, Place, seeds_of, slug, spread
 
 _ALL = "--precision bfloat16 --max-length 64 --batch-tokens 2048 --max-ngram 1 --evaluations 4"
 SEARCHED = f"{_ALL} --masking-rate 0.2 --optimizer adamw --learning-rate 1e-3"
@@ -70,9 +70,7 @@ class Trial:
 
     def measure(self, place: Place) -> Figures:
         """Train and probe with every seed."""
-        shards = write_shards(place, self.pieces)
-        (read,) = place.filled(self.shards) or [shards]
-        return {"runs": [self._run(place, Path(read), seed) for seed in range(self.seeds)]}
+        return {"runs": [self._run(place, seed) for seed in range(self.seeds)]}
 
     def cells(self, found: Mapping[str, Any]) -> list[str]:
         """Return name, what is shown, and the command's options."""
@@ -82,21 +80,21 @@ class Trial:
 
     def folder(self, work: Path, seed: int = 0) -> Path:
         """Return where the run of a seed is."""
-        name = "".join(c if c.isalnum() else "-" for c in self.name.lower())
-        return work / "pretraining" / f"{name}-{seed}"
+        return work / "pretraining" / f"{slug(self.name)}-{seed}"
 
-    def _run(self, place: Place, shards: Path, seed: int) -> Figures:
-        """Train with one seed, and return its figures."""
-        out = self.folder(place.work, seed)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        words = [shards, out, *self.common.split()]
-        words += [*place.filled(self.options), "--seed", seed]
+    def made(self, place: Place, seed: int) -> Path:
+        """Train with one seed, and return the folder."""
+        (shards,) = place.filled(self.shards) or [write_shards(place, self.pieces)]
+        words = [*self.common.split(), *place.filled(self.options), "--seed", seed]
         if place.threads is not None:
             words += ["--threads", place.threads]
         if place.limit is not None:
             words += ["--tokens", 1_000 * place.limit]
-        if not is_finished(out):
-            place.albatross("pretrain", *words)
+        return place.make("pretrain", shards, self.folder(place.work, seed), *words)
+
+    def _run(self, place: Place, seed: int) -> Figures:
+        """Train with one seed, and return its figures."""
+        out = self.made(place, seed)
         run = read_json(out / "run.json")
         weights = out / "model.safetensors"
         shapes = [entry.shape for entry in read_header(weights).values()]
@@ -113,16 +111,13 @@ class Trial:
         """Fine-tune on one probe, and return its figures over seeds."""
         write_tables(place)
         write_sentences(place)
-        key = "".join(c if c.isalnum() else "-" for c in name.lower())
-        out = place.work / "probes" / f"{folder.name}-{key}"
-        out.parent.mkdir(parents=True, exist_ok=True)
+        out = place.work / "probes" / f"{folder.name}-{slug(name)}"
         # Two figures at least: of two runs one each, of a single run two.
         words = [*place.filled(PROBES[name]), "--seed", 0]
         words += ["--seeds", 2 if self.seeds == 1 else 1]
         if place.limit is not None:
             words += ["--limit", place.limit, "--epochs", 1]
-        if not is_finished(out):
-            place.albatross("finetune", folder, out, *words)
+        place.make("finetune", folder, out, *words)
         task = next(iter(read_json(out / "task.json").values()))
         return seeds_of(read_json(out / "run.json"), task.get("metric", "accuracy"))
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
-import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
-import albatross
 from albatross import __version__
-from albatross.atomic import read_json, write_json
+from albatross.atomic import read_json, write_file, write_json
+from albatross.checkpoints.locate import builtin_names, find_model
 
 Figures = dict[str, Any]
 ROWS = Path(__file__).parents[1] / "rows"
 """The rows of the page: kept in the repository, so that each machine can add its own."""
-ENCODER = Path(albatross.__file__).parent / "builtin" / "pretrained" / "model.safetensors"
+# What a row has for the reader alone; the rest says what is measured.
+_SHOWN = {"name", "note", "shows", "sets", "scored_on"}
+_LOCKS: defaultdict[Path, Lock] = defaultdict(Lock)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,33 @@ class Place:
     threads: int | None = None
 
     def filled(self, words: str) -> list[str]:
-        """Return the words of a command with the folders in the place of {data} and {work}."""
-        return [word.format(data=self.data, work=self.work) for word in words.split()]
+        """Return the words of a command with what stands for {data}, {work} and {encoder}."""
+        values = {"data": self.data, "work": self.work, "encoder": encoder()}
+        return [word.format(**values) for word in words.split()]
+
+    def make(self, verb: str, source: Any, out: Path, *words: Any) -> Path:
+        """Let a command make a folder, unless the same command has; return the folder.
+
+        Beside the folder stands the command, with checksums of the models that it names: by another
+        one the folder is made anew, and the same one goes on where it was stopped.
+        """
+        command = [verb, source, out, *words]
+        told, kept = " ".join(map(self._told, command)), out.with_name(f"{out.name}.command")
+        with _LOCKS[out]:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            if not kept.is_file() or kept.read_text(encoding="utf-8") != told:
+                shutil.rmtree(out, ignore_errors=True)
+                write_file(kept, told.encode())
+            if not is_finished(out):
+                self.albatross(*command)
+        return out
+
+    def _told(self, word: Any) -> str:
+        """Return a word of a command without this machine's places, of a model with its digest."""
+        text = str(word).replace(str(self.work), "WORK").replace(str(self.data), "DATA")
+        folder = find_model(text) if text in builtin_names() else Path(str(word))
+        weights = folder / "model.safetensors"
+        return f"{text}@{_digest(weights)}" if weights.is_file() else text
 
     def albatross(self, verb: str, *words: Any) -> int:
         """Run a command as anybody would; return the most bytes that it held."""
@@ -86,6 +116,7 @@ class Table:
         rows: in their order
         picture: draws it into the page's folder, once its rows are there, and returns its file
         of_encoder: whether its rows are of the encoder inside the package
+        is_timed: whether speeds are measured, so that its rows must have the machine to themselves
     """
 
     key: str
@@ -95,19 +126,23 @@ class Table:
     rows: Sequence[Row]
     picture: Callable[[Path, Path], Path | None] = lambda rows, folder: None
     of_encoder: bool = False
+    is_timed: bool = False
 
     def kept(self, row: Row, rows: Path = ROWS) -> Path:
         """Return where a row's figures are, once they are there."""
-        name = "".join(c if c.isalnum() else "-" for c in row.name.lower())
-        return rows / self.key / f"{name}.json"
+        return rows / self.key / f"{slug(row.name)}.json"
+
+    def is_measured(self, row: Row, rows: Path = ROWS) -> bool:
+        """Whether a row's figures are there, and are those of what the row is today."""
+        path = self.kept(row, rows)
+        return path.is_file() and read_json(path).get("definition") == definition(row)
 
     def measure(self, row: Row, place: Place) -> str:
         """Measure a row, keep it with the hardware and the day, and return its line."""
-        start = time.monotonic()
         found = row.measure(place)
         figures = {
             "figures": found,
-            "seconds": round(time.monotonic() - start),
+            "definition": definition(row),
             "hardware": hardware(),
             "day": datetime.now(UTC).date().isoformat(),
             "version": __version__,
@@ -129,12 +164,12 @@ class Table:
         found = [(row, read_json(path)) for row, path in kept if path.is_file()]
         if not found:
             return []
-        runs = list(dict.fromkeys(_run_of(each) for _, each in found))
+        ran = [_run_of(row, each) for row, each in found]
+        runs = list(dict.fromkeys(ran))
         lines = [f"## {self.title}", "", *self.text.strip().splitlines(), ""]
         lines += [_line([*self.columns, "run"]), "|" + "---|" * (len(self.columns) + 1)]
-        for row, each in found:
-            run = 1 + runs.index(_run_of(each))
-            lines.append(_line([*row.cells(each["figures"]), str(run)]))
+        for (row, each), run in zip(found, ran, strict=True):
+            lines.append(_line([*row.cells(each["figures"]), str(1 + runs.index(run))]))
         drawn = self.picture(rows, folder)
         lines += [] if drawn is None else ["", f"![{self.title}]({drawn.name})"]
         missing = len(self.rows) - len(found)
@@ -166,13 +201,37 @@ def is_finished(folder: Path) -> bool:
 
 def encoder() -> str:
     """Return the beginning of the checksum of the encoder inside the package."""
-    return hashlib.sha256(ENCODER.read_bytes()).hexdigest()[:8]
+    return _digest(find_model("pretrained") / "model.safetensors")
 
 
-def _run_of(kept: Mapping[str, Any]) -> str:
-    """Say on what and when a row was measured, and if with another encoder than today's."""
-    earlier = kept.get("encoder", encoder()) != encoder()
-    return f"{kept['hardware']}, {kept['day']}{', an earlier encoder' if earlier else ''}"
+def definition(row: Row) -> dict[str, Any]:
+    """Return what a row measures: its options, seeds and all else but what is shown, as JSON."""
+    parts = asdict(row)
+    kept: dict[str, Any] = json.loads(
+        json.dumps({key: value for key, value in parts.items() if key not in _SHOWN})
+    )
+    return kept
+
+
+def slug(name: str) -> str:
+    """Return a name as files have it.
+
+    >>> slug("MNLI, 9,000 rows")
+    'mnli--9-000-rows'
+    """
+    return "".join(c if c.isalnum() else "-" for c in name.lower())
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+
+
+def _run_of(row: Row, kept: Mapping[str, Any]) -> str:
+    """Say on what and when a row was measured, and if by another command or encoder than today."""
+    run = f"{kept['hardware']}, {kept['day']}"
+    if kept.get("encoder", encoder()) != encoder():
+        run += ", an earlier encoder"
+    return run if kept.get("definition") == definition(row) else f"{run}, an earlier command"
 
 
 def seeds_of(run: Mapping[str, Any], metric: str) -> Figures:

@@ -1,0 +1,191 @@
+"""The script that remakes docs/results.md: what it makes anew, what it keeps, and what it says."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import reproduce  # noqa: E402 (a script beside its rooms, no package)
+from tables import builtins, little_text, tasks  # noqa: E402
+from tables.table import Place, Table, definition  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A row that a test measures."""
+
+    name: str
+    options: str = ""
+    note: str = ""
+
+    def measure(self, place):
+        place.work.mkdir(parents=True, exist_ok=True)
+        with (place.work / "measured").open("a") as file:
+            file.write(f"{self.name}\n")
+        if self.options == "fail":
+            raise SystemExit("This command failed")
+        return {"value": len(self.options)}
+
+    def cells(self, found):
+        return [self.name, str(found["value"])]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path / "data", tmp_path / "work", tmp_path / "rows")
+
+
+def table_of(*rows, **options):
+    return Table("counted", "Counted", "Text.", ("row", "value"), rows, **options)
+
+
+def measured(place):
+    return (place.work / "measured").read_text().split()
+
+
+def measure(monkeypatch, place, *tables, streams=1):
+    monkeypatch.setattr(reproduce, "TABLES", tables)
+    reproduce.measure(place, [], streams, 1e9)
+
+
+# === Rows ===
+
+
+def test_a_finished_row_is_kept_and_one_of_other_options_measured_again(monkeypatch, place):
+    first = table_of(Counted("a"), Counted("b"))
+    for _ in range(2):
+        measure(monkeypatch, place, first)
+    assert measured(place) == ["a", "b"]
+    measure(monkeypatch, place, table_of(Counted("a"), Counted("b", "longer", "a note")))
+    assert measured(place) == ["a", "b", "b"]
+
+
+def test_what_other_commands_measured_is_marked_until_then(monkeypatch, place):
+    measure(monkeypatch, place, table_of(Counted("a"), Counted("b")))
+    changed = table_of(Counted("a", note="shown"), Counted("b", "longer"), Counted("c"))
+    told = "\n".join(changed.section(place.rows, place.work))
+    assert "| a | 0 | 1 |" in told
+    assert "| b | 0 | 2 |" in told
+    assert told.count("an earlier command") == 1
+    assert "1 rows are not measured" in told
+
+
+def test_after_a_row_that_fails_no_other_is_begun(monkeypatch, place):
+    rows = [Counted("a"), Counted("bad", "fail"), *(Counted(f"c{i}") for i in range(20))]
+    with pytest.raises(SystemExit):
+        measure(monkeypatch, place, table_of(*rows))
+    assert len(measured(place)) < 22
+    assert not (place.rows / "counted" / "bad.json").exists()
+
+
+def test_every_row_of_the_page_can_be_told_from_others():
+    for table in reproduce.TABLES:
+        assert len({table.kept(row) for row in table.rows}) == len(table.rows)
+        for row in table.rows:
+            assert json.loads(json.dumps(definition(row))) == definition(row)
+            assert definition(row) != definition(replace(row, **{changed_field(row): "other"}))
+
+
+def changed_field(row):
+    return next(name for name in ("options", "test", "objective") if hasattr(row, name))
+
+
+def test_rows_that_start_from_others_say_which():
+    from_mnli = [row for row in tasks.ROWS if row.start is not None]
+    assert [row.start.name for row in from_mnli] == ["MNLI"] * 3
+    cells = from_mnli[0].cells(
+        {
+            "seeds": {"mean": 0.5, "deviation": 0, "by_seed": {"0": 0.5}, "metric": "accuracy"},
+            "baseline": 0.5,
+        }
+    )
+    assert "WORK/models/mnli OUT --task rte" in cells[-1]
+    assert little_text.ROWS[3].options.startswith("--from {work}/pretraining/text-100-0 ")
+
+
+# === Folders ===
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """What was run, in place of running it: each makes its folder."""
+    ran = []
+
+    def run(self, verb, source, out, *words):
+        ran.append((verb, *map(str, words)))
+        out.mkdir(exist_ok=True)
+        (out / "run.json").write_text("{}")
+        return 0
+
+    monkeypatch.setattr(Place, "albatross", run)
+    return ran
+
+
+def test_a_folder_is_made_once_by_a_command_and_again_by_another(commands, place):
+    out = place.work / "models" / "a"
+    for words in (("--epochs", 1), ("--epochs", 1), ("--epochs", 2)):
+        assert place.make("finetune", "pretrained", out, *words) == out
+    assert [words[-1] for words in commands] == ["1", "2"]
+
+
+def test_a_folder_that_was_not_finished_goes_on(commands, place):
+    out = place.work / "a"
+    place.make("finetune", "pretrained", out)
+    (out / "training_state").mkdir()
+    (out / "kept").touch()
+    place.make("finetune", "pretrained", out)
+    assert len(commands) == 2
+    assert (out / "kept").exists()
+
+
+def test_a_folder_is_made_again_where_its_model_is_another(commands, place):
+    start, out = place.work / "start", place.work / "out"
+    start.mkdir(parents=True)
+    for content in (b"one", b"one", b"two"):
+        (start / "model.safetensors").write_bytes(content)
+        place.make("finetune", start, out)
+    assert len(commands) == 2
+
+
+def test_commands_of_another_place_are_the_same(commands, tmp_path):
+    for name in ("here", "there"):
+        place = Place(tmp_path / name / "data", tmp_path / name / "work")
+        place.make("finetune", "pretrained", place.work / "a", "--train", place.data / "a.tsv")
+    told = [(tmp_path / name / "work" / "a.command").read_text() for name in ("here", "there")]
+    assert told[0] == told[1]
+    assert str(tmp_path) not in told[0]
+
+
+# === The built-ins ===
+
+
+@pytest.mark.parametrize(
+    ("layers", "together", "whole", "way"),
+    [
+        ([0.9], [0.9], [0.9], "layers"),
+        ([0.7], [0.9], [0.9], "together"),
+        ([0.7], [0.89], [0.9], "whole"),
+        ([0.7], [0.7], [0.7], None),
+        ([0.9, 0.7], [0.9, 0.9], [0.9, 0.9], "together"),
+    ],
+)
+def test_the_smallest_way_that_beats_the_baseline_on_every_part_ships(layers, together, whole, way):
+    values = {"layers": layers, "together": together, "whole": whole}
+    found = {key: [{"metrics": {"f1": one}} for one in parts] for key, parts in values.items()}
+    assert builtins.shipped({**found, "baselines": [0.8] * len(layers)}, "f1") == way
+
+
+def test_nothing_is_installed_from_a_folder_that_is_not_there(tmp_path):
+    package = BENCHMARKS.parent / "src" / "albatross" / "builtin"
+    before = {path: path.stat().st_mtime_ns for path in package.rglob("*")}
+    script = BENCHMARKS.parent / "scripts" / "install_builtins.py"
+    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in package.rglob("*")} == before
