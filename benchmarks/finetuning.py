@@ -2,8 +2,8 @@
 
 Needs data: GLUE's SST-2 and MNLI and SQuAD 1.1 in the folders of `--data`.
 
-    python benchmarks/finetuning.py runs/pretrained --data ../shared/data
-    python benchmarks/finetuning.py runs/pretrained --data ../shared/data --variant albert-base-v2
+    python benchmarks/finetuning.py runs/pretrained --data DATA
+    python benchmarks/finetuning.py runs/pretrained --data DATA --variant albert-base-v2
 
 With `--variant` a model of that size with random weights takes the folder's place: dev scores say
 little then. The same model, the same records, rates and numbers of steps, three seeds, one process

@@ -2,7 +2,7 @@
 
 Needs data: SST-2, AG News and IMDB below `--data`, and ALBERT's sentencepiece/30k-clean.model.
 
-    python benchmarks/inference.py albert-base-v2 --data ../shared/data --out runs/inference
+    python benchmarks/inference.py albert-base-v2 --data DATA --out runs/inference
 
 A variant gets random weights; a folder must be a fine-tuned classifier that transformers opens.
 Every candidate is a process of its own (`inference_candidates.py`), asked in turn, round after

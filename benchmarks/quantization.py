@@ -1,10 +1,11 @@
 """Show what half and 8-bit weights cost fine-tuned models, each on the dev records of its own run.
 
+Needs data: folders of `albatross finetune`, with the records that their `run.json` names.
+
     python benchmarks/quantization.py runs/results/models/sst-2 runs/results/models/mrpc
     python benchmarks/quantization.py runs/results/models/mrpc --depths 2 4 8 12 24
 
-Folders are those of `albatross finetune`, with data where their `run.json` says. Figures are on all
-dev records, or on the first `--limit`; thresholds stay those of the model. Beside the task's own
+Figures are on all dev records, or on the first `--limit`; thresholds stay those of the model. Beside the task's own
 figure stands how far the outputs move, as a share of their spread: that shows long before the
 figure does. With `--depths` the same layer is applied so many times, and the outputs of 8 bits
 are compared with those of floats at each: rounded plainly, and with error feedback by what the

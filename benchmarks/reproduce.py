@@ -3,7 +3,7 @@
 Needs data: the benchmarks' files below `--data`, laid out as their publishers do, and
 `pip install 'albatross[bench]'` for the baselines.
 
-    python benchmarks/reproduce.py --data ../shared/data
+    python benchmarks/reproduce.py --data DATA
 
 Each row runs the commands that it shows, as anybody would run them. A finished row is kept in
 `benchmarks/rows` with its definition, the machine and the day it was finished, so that a stopped

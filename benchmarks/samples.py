@@ -1,5 +1,7 @@
 """How fast samples are planned and made, on one core: `python benchmarks/samples.py runs/shards`.
 
+Needs data: a shard folder (`albatross build-shards`).
+
 Processor time is measured, the best of three, so that other work on the machine changes little.
 """
 

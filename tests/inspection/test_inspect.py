@@ -1,6 +1,6 @@
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import sha256
 from html.parser import HTMLParser
 
@@ -15,11 +15,20 @@ from albatross.inspection.page import page
 from albatross.inspection.probe import ProbeResult
 from albatross.inspection.terminal import render, sample_text
 from albatross.settings.inspection import InspectSettings
+from albatross.settings.training import PretrainSettings
 
 
 @pytest.fixture(scope="module")
 def found(shards):
     return inspect(InspectSettings(shards, samples=4, max_length=48))
+
+
+def test_what_is_inspected_is_what_pretrain_draws():
+    kinds = (InspectSettings, PretrainSettings)
+    shown, learned = ({f.name: f.default for f in fields(kind)} for kind in kinds)
+    both = shown.keys() & learned.keys() - {"json"}
+    assert "masking_rate" in both
+    assert {name: shown[name] for name in both} == {name: learned[name] for name in both}
 
 
 def with_index(folder, **values):
@@ -163,7 +172,7 @@ def test_the_verb_prints_json(shards, capsys):
     found = json.loads(capsys.readouterr().out)
     assert len(found["samples"]) == 2
     assert {"facts", "labels", "masking", "lengths", "probes", "verdict"} <= found.keys()
-    assert found["masking"]["asked"] == 0.15
+    assert found["masking"]["asked"] == 0.3
 
 
 def test_the_verb_prints_text(shards, capsys):

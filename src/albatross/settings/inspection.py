@@ -30,9 +30,9 @@ class InspectSettings(Settings):
     """Tokens of a sample, specials included."""
     objective: Literal["sop", "nsp", "none"] = "sop"
     """Beside masked words: sentence order, BERT's next sentence, or nothing."""
-    masking_rate: float = 0.15
+    masking_rate: float = 0.3
     """Share of tokens to predict."""
-    max_ngram: int = 3
+    max_ngram: int = 1
     """Longest run of whole words masked together."""
     max_predictions: int | None = None
     """Most tokens that a sample predicts; as many as the rate asks for when not given."""
