@@ -5,11 +5,12 @@ Needs data: folders of `albatross finetune`, with the records that their `run.js
     python benchmarks/quantization.py runs/results/models/sst-2 runs/results/models/mrpc
     python benchmarks/quantization.py runs/results/models/mrpc --depths 2 4 8 12 24
 
-Figures are on all dev records, or on the first `--limit`; thresholds stay those of the model. Beside the task's own
-figure stands how far the outputs move, as a share of their spread: that shows long before the
-figure does. With `--depths` the same layer is applied so many times, and the outputs of 8 bits
-are compared with those of floats at each: rounded plainly, and with error feedback by what the
-first records make of all depths. So errors compound, and so much of it can be had back.
+Figures are on all dev records, or on the first `--limit`; thresholds stay those of the model.
+Beside the task's own figure stands how far the outputs move, as a share of their spread: that shows
+long before the figure does. With `--depths` the same layer is applied so many times, and the
+outputs of 8 bits are compared with those of floats at each: rounded plainly, and with error
+feedback by what the first records make of all depths. So errors compound, and so much of it can be
+had back.
 """
 
 from __future__ import annotations
