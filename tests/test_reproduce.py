@@ -121,6 +121,7 @@ def commands(monkeypatch):
         ran.append((verb, *map(str, words)))
         out.mkdir(exist_ok=True)
         (out / "run.json").write_text("{}")
+        (out / "model.safetensors").write_bytes(b"weights")
         return 0
 
     monkeypatch.setattr(Place, "albatross", run)

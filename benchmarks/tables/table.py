@@ -58,15 +58,15 @@ class Place:
         Beside the folder stands the command, with checksums of the models that it names: by another
         one the folder is made anew, and the same one goes on where it was stopped.
         """
-        command = [verb, source, out, *words]
-        told, kept = " ".join(map(self._told, command)), out.with_name(f"{out.name}.command")
+        told = " ".join([verb, *(self._told(word) for word in (source, *words))])
+        kept = out.with_name(f"{out.name}.command")
         with _LOCKS[out]:
             out.parent.mkdir(parents=True, exist_ok=True)
             if not kept.is_file() or kept.read_text(encoding="utf-8") != told:
                 shutil.rmtree(out, ignore_errors=True)
                 write_file(kept, told.encode())
             if not is_finished(out):
-                self.albatross(*command)
+                self.albatross(verb, source, out, *words)
         return out
 
     def _told(self, word: Any) -> str:
