@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycrfsuite
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -114,6 +113,8 @@ def _copy(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
 
 def _crf(task: Any, train: Sequence[Any], dev: Sequence[Any]) -> list[Any]:
     """Answer with a conditional random field over words, their shapes and their neighbours."""
+    import pycrfsuite  # of `albatross[bench]` alone
+
     trainer = pycrfsuite.Trainer(verbose=False)
     trainer.set_params({"c1": 0.1, "c2": 0.01, "max_iterations": 150})
     for record in train:

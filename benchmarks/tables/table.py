@@ -63,7 +63,8 @@ class Place:
         with _LOCKS[out]:
             out.parent.mkdir(parents=True, exist_ok=True)
             if not kept.is_file() or kept.read_text(encoding="utf-8") != told:
-                shutil.rmtree(out, ignore_errors=True)
+                for made in (out, out.with_name(f"{out.name}.seeds")):
+                    shutil.rmtree(made, ignore_errors=True)
                 write_file(kept, told.encode())
             if not is_finished(out):
                 self.albatross(verb, source, out, *words)

@@ -8,6 +8,7 @@ import pytest
 from albatross.errors import ConfigError, FolderError, TrainingError
 from albatross.pipelines.pipeline import load
 from albatross.report import file_digest
+from albatross.training.finetune import finetune
 from albatross.training.seeds import train_seeds
 
 FIGURES = {3: 0.5, 4: 0.9, 5: 0.6, 6: 0.8, 7: 0.7}
@@ -40,12 +41,16 @@ def train(finetuned, tmp_path):
     return Training()
 
 
+def seeds_of(settings, train, data=None):
+    return train_seeds(settings, train, lambda _: data or {})
+
+
 def read(folder):
     return json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
 def test_the_median_run_becomes_the_output(several, train, capsys):
-    assert train_seeds(several, train) == several.out
+    assert seeds_of(several, train) == several.out
     told = read(several.out)["seeds"]
     assert (told["chosen"], told["min"], told["max"]) == (7, 0.5, 0.9)
     assert told["mean"] == pytest.approx(0.7)
@@ -55,7 +60,7 @@ def test_the_median_run_becomes_the_output(several, train, capsys):
 
 
 def test_every_seed_has_a_folder_that_stays(several, train):
-    out = train_seeds(several, train)
+    out = seeds_of(several, train)
     folders = sorted((out.with_name("out.seeds")).iterdir())
     assert [folder.name for folder in folders] == ["3", "4", "5", "6", "7"]
     weights = file_digest(out / "model.safetensors")
@@ -64,27 +69,51 @@ def test_every_seed_has_a_folder_that_stays(several, train):
 
 
 def test_the_card_says_how_the_seeds_differ(several, train):
-    card = (train_seeds(several, train) / "README.md").read_text(encoding="utf-8")
+    card = (seeds_of(several, train) / "README.md").read_text(encoding="utf-8")
     assert "0.7000 +- 0.1581 over 5 seeds" in card
 
 
 def test_a_killed_command_trains_only_what_is_left(several, train):
     train.fails = 5
     with pytest.raises(TrainingError):
-        train_seeds(several, train)
+        seeds_of(several, train)
     train.fails = None
-    train_seeds(several, train)
+    seeds_of(several, train)
     assert train.seeds == [3, 4, 5, 6, 7]
 
 
 def test_finished_runs_of_other_settings_are_refused(several, train):
-    train_seeds(replace(several, seeds=2), train)
+    seeds_of(replace(several, seeds=2), train)
     other = replace(several, out=several.out, epochs=1.0)
     with pytest.raises(FolderError, match="must not overwrite"):
-        train_seeds(other, train)
+        seeds_of(other, train)
     shutil.rmtree(several.out)
     with pytest.raises(ConfigError, match=r"others in epochs\. Remove"):
-        train_seeds(other, train)
+        seeds_of(other, train)
+
+
+def test_finished_runs_of_other_data_are_refused(several, train, finetuned):
+    learned = read(finetuned)["data"]
+    train.fails = 5
+    with pytest.raises(TrainingError):
+        seeds_of(several, train, learned)
+    other = {**learned["train"], "sha256": "another"}
+    with pytest.raises(ConfigError, match=r"others in the data's train\. Remove"):
+        seeds_of(several, train, {**learned, "train": other})
+
+
+def test_the_verb_refuses_finished_runs_of_a_changed_file(finetune_settings, train_file, tmp_path):
+    path = tmp_path / "train.tsv"
+    rows = train_file.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(rows), encoding="utf-8")
+    settings = replace(finetune_settings, train=path, dev=None, out=tmp_path / "out", seeds=2)
+    settings = replace(settings, hold_out=0.2, epochs=0.5)
+    shutil.rmtree(finetune(settings))
+    path.write_text("\n".join(rows[:-1]), encoding="utf-8")
+    with pytest.raises(ConfigError, match="others in the data's train"):
+        finetune(settings)
+    path.write_text("\n".join(rows), encoding="utf-8")
+    assert finetune(settings) == settings.out
 
 
 def test_seeds_without_a_figure_cannot_be_compared_and_the_first_one_tells(
@@ -92,5 +121,5 @@ def test_seeds_without_a_figure_cannot_be_compared_and_the_first_one_tells(
 ):
     monkeypatch.setitem(FIGURES, 4, float("nan"))
     with pytest.raises(ConfigError, match="Received: a run without `accuracy`"):
-        train_seeds(several, train)
+        seeds_of(several, train)
     assert train.seeds == [3, 4]

@@ -58,7 +58,9 @@ def finetune(settings: FinetuneSettings) -> Path:
                 f" {world.size}. Start it without torchrun."
             )
         if settings.seeds > 1:
-            return train_seeds(settings, lambda one: _Run(one, world).run())
+            return train_seeds(
+                settings, lambda one: _Run(one, world).run(), lambda one: _Run(one, world).data
+            )
         return _Run(settings, world).run()
 
 
@@ -179,23 +181,27 @@ class _Run:
         seed, temperature = self.settings.seed, self.settings.temperature
         return MixedBatches(sources, sizes, seed, temperature=temperature)
 
-    def _workspace(self, restarts: Sequence[Mapping[str, Any]]) -> Workspace:
-        """Return the run's place."""
-        settings, tasks = self.settings, [one.task for one in self.assignments]
-        files = weight_files(self.source)
-        data: dict[str, Any] = {
-            "model": file_digest(self.source / CONFIG if settings.from_scratch else files[0])
-        }
-        base = base_of_run(self.source, adaptation_of(settings))
+    @property
+    def data(self) -> dict[str, Any]:
+        """What is learned from, with checksums."""
+        files, fresh = weight_files(self.source), self.settings.from_scratch
+        data: dict[str, Any] = {"model": file_digest(self.source / CONFIG if fresh else files[0])}
+        base = base_of_run(self.source, adaptation_of(self.settings))
         if base is not None:
             data["base"] = file_digest(weight_files(base)[0])
         for one in self.assignments:
-            prefix = f"{one.task.name} " if len(tasks) > 1 else ""
+            prefix = f"{one.task.name} " if len(self.assignments) > 1 else ""
             data |= {prefix + name: digest for name, digest in one.data.digests.items()}
+        return data
+
+    def _workspace(self, restarts: Sequence[Mapping[str, Any]]) -> Workspace:
+        """Return the run's place."""
+        settings, tasks = self.settings, [one.task for one in self.assignments]
+        base = base_of_run(self.source, adaptation_of(settings))
         return Workspace(
             "finetune",
             settings,
-            data,
+            self.data,
             self.tokenizer,
             _transformers_keys(tasks),
             tasks,

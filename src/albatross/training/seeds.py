@@ -34,7 +34,11 @@ _OPEN = (
 )
 
 
-def train_seeds(settings: FinetuneSettings, train: Callable[[FinetuneSettings], Path]) -> Path:
+def train_seeds(
+    settings: FinetuneSettings,
+    train: Callable[[FinetuneSettings], Path],
+    data_of: Callable[[FinetuneSettings], Mapping[str, Any]],
+) -> Path:
     """Train once for every seed in a folder of its own, and make the median run the output.
 
     Runs that are finished stay as they are, so a killed command goes on where it was.
@@ -42,19 +46,25 @@ def train_seeds(settings: FinetuneSettings, train: Callable[[FinetuneSettings], 
     Args:
         settings: with several seeds, from `seed` on.
         train: trains one of them, or goes on with it.
+        data_of: what a run learns from, as `run.json` has it with checksums; any seed has the same.
 
     Raises:
-        ConfigError: nothing to compare the runs by, or finished runs of other settings.
+        ConfigError: nothing to compare the runs by, or finished runs of other settings or data.
         FolderError: the output's place is taken.
     """
     check_place(settings.out, [])
     home = settings.out.with_name(f"{settings.out.name}.seeds")
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    runs = [replace(settings, seed=seed, seeds=1, out=home / str(seed)) for seed in seeds]
+    if finished := [one for one in runs if _is_finished(one.out)]:
+        data = data_of(settings)
+        for one in finished:
+            _check_finished(one, data)
     folders: dict[int, Path] = {}
     figures: dict[int, float] = {}
-    for seed in range(settings.seed, settings.seed + settings.seeds):
-        one = replace(settings, seed=seed, seeds=1, out=home / str(seed))
-        folders[seed] = one.out if _is_finished(one) else train(one)
-        figures[seed] = _figure(folders[seed])
+    for one in runs:
+        folders[one.seed] = one.out if one in finished else train(one)
+        figures[one.seed] = _figure(folders[one.seed])
     metric = _metric_of(folders[settings.seed])
     middle = _median(figures)
     spread = _spread(figures)
@@ -67,28 +77,32 @@ def train_seeds(settings: FinetuneSettings, train: Callable[[FinetuneSettings], 
     return settings.out
 
 
-def _is_finished(settings: FinetuneSettings) -> bool:
-    """Whether the run of one seed is done.
+def _is_finished(out: Path) -> bool:
+    """Whether the run of one seed is done."""
+    return (out / RUN).is_file() and not (out / TRAINING_STATE).is_dir()
+
+
+def _check_finished(settings: FinetuneSettings, data: Mapping[str, Any]) -> None:
+    """Refuse a finished run that is not one of these settings and data.
 
     Raises:
-        ConfigError: it was another one.
+        ConfigError: it is another one.
     """
-    out = settings.out
-    if not (out / RUN).is_file() or (out / TRAINING_STATE).is_dir():
-        return False
-    before, now = read_json(out / RUN).get("settings", {}), settings.to_dict()
+    out, run = settings.out, read_json(settings.out / RUN)
+    before, learned = run.get("settings", {}), run.get("data", {})
     # What was left open was filled in; it may be given now.
     differing = [
         name
-        for name, value in now.items()
+        for name, value in settings.to_dict().items()
         if name not in _OPEN and value not in (None, "") and before.get(name) != value
     ]
+    differing += [f"the data's {name}" for name in data if learned.get(name) != data[name]]
     if differing:
         raise ConfigError(
-            f"Runs of several seeds must have the same settings. Received for {str(out)!r}:"
-            f" others in {', '.join(differing)}. Remove {str(out.parent)!r}, or use another folder."
+            "Runs of several seeds must have the same settings and data. Received for"
+            f" {str(out)!r}: others in {', '.join(differing)}. Remove {str(out.parent)!r}, or use"
+            " another folder."
         )
-    return True
 
 
 def _figure(folder: Path) -> float:
