@@ -10,7 +10,8 @@ Each row runs the commands that it shows, as anybody would run them. A finished 
 run goes on, on another machine too. What the commands make is kept in `--work` with the command,
 and made again by another one. To measure a row again, remove its file, and what it made in `--work`
 as well unless that shall count. A row that is not there is counted as missing; one that was
-measured by other commands is measured again, and marked until then.
+measured by other commands, or with another encoder inside the package, is measured again, and
+marked until then.
 
 `--only` names tables or rows, `--render` writes the page from the rows there are, `--streams 2`
 measures two rows at a time, each on one thread, but where speed is measured. `--limit 60` tries all

@@ -76,6 +76,19 @@ def test_what_other_commands_measured_is_marked_until_then(monkeypatch, place):
     assert "1 rows are not measured" in told
 
 
+def test_what_another_encoder_measured_is_measured_again(monkeypatch, place):
+    table = table_of(Counted("a"), of_encoder=True)
+    measure(monkeypatch, place, table)
+    path = table.kept(table.rows[0], place.rows)
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({**kept, "encoder": "another"}))
+    assert "an earlier encoder" in "\n".join(table.section(place.rows, place.work))
+    for _ in range(2):
+        measure(monkeypatch, place, table)
+    assert measured(place) == ["a", "a"]
+    assert json.loads(path.read_text()) == kept
+
+
 def test_after_a_row_that_fails_no_other_is_begun(monkeypatch, place):
     rows = [Counted("a"), Counted("bad", "fail"), *(Counted(f"c{i}") for i in range(20))]
     with pytest.raises(SystemExit):

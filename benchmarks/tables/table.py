@@ -134,9 +134,9 @@ class Table:
         return rows / self.key / f"{slug(row.name)}.json"
 
     def is_measured(self, row: Row, rows: Path = ROWS) -> bool:
-        """Whether a row's figures are there, and are those of what the row is today."""
+        """Whether a row's figures are there, and are those of today's row and encoder."""
         path = self.kept(row, rows)
-        return path.is_file() and read_json(path).get("definition") == definition(row)
+        return path.is_file() and not _outdated(row, read_json(path))
 
     def measure(self, row: Row, place: Place) -> str:
         """Measure a row, keep it with the hardware and the day, and return its line."""
@@ -227,12 +227,17 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
 
 
+def _outdated(row: Row, kept: Mapping[str, Any]) -> str:
+    """Say what a row was measured with that is another one today; nothing where all is the same."""
+    if kept.get("encoder", encoder()) != encoder():
+        return "encoder"
+    return "" if kept.get("definition") == definition(row) else "command"
+
+
 def _run_of(row: Row, kept: Mapping[str, Any]) -> str:
     """Say on what and when a row was measured, and if by another command or encoder than today."""
-    run = f"{kept['hardware']}, {kept['day']}"
-    if kept.get("encoder", encoder()) != encoder():
-        run += ", an earlier encoder"
-    return run if kept.get("definition") == definition(row) else f"{run}, an earlier command"
+    run, what = f"{kept['hardware']}, {kept['day']}", _outdated(row, kept)
+    return f"{run}, an earlier {what}" if what else run
 
 
 def seeds_of(run: Mapping[str, Any], metric: str) -> Figures:
