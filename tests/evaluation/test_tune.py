@@ -186,7 +186,7 @@ def test_the_card_tells_what_was_chosen(exported, doubtful, tmp_path):
 
 
 def test_it_is_not_done_onto_the_model(exported, doubtful):
-    with pytest.raises(FolderError, match="place of a model that it is made from"):
+    with pytest.raises(FolderError, match="must not write over what it reads"):
         tune(TuneSettings(exported, exported, doubtful))
 
 
@@ -196,7 +196,7 @@ def test_neither_the_base_nor_what_another_verb_wrote_is_replaced(
     base, run = copy_of(pretrained), copy_of(finetuned)
     folder = delta_of(base, "delta", Adaptation("frozen"), labels=("negative", "positive"))
     before = (base / "model.safetensors").read_bytes()
-    with pytest.raises(FolderError, match="place of a model that it is made from"):
+    with pytest.raises(FolderError, match="must not write over what it reads"):
         tune(TuneSettings(folder, base, doubtful))
     assert (base / "model.safetensors").read_bytes() == before
     with pytest.raises(FolderError, match="what another command wrote"):

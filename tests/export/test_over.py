@@ -161,7 +161,7 @@ def test_embeddings_that_are_computed_otherwise_are_refused(
 
 def test_the_model_below_is_not_written_over(learned, whole):
     before = (whole / "model.safetensors").read_bytes()
-    with pytest.raises(FolderError, match="place of a model that it is made from"):
+    with pytest.raises(FolderError, match="must not write over what it reads"):
         export(ExportSettings(learned, whole, over=whole))
     assert (whole / "model.safetensors").read_bytes() == before
 

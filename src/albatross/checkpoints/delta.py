@@ -29,6 +29,24 @@ def root_of(folder: Path, base: str | Path | None = None) -> Path:
     return find_base(folder, base) if is_delta(folder) else folder
 
 
+def check_not_read(out: Path, reads: Sequence[Path]) -> None:
+    """Refuse to write over something that is not ours, is read, or lies below what is read.
+
+    Args:
+        out: the folder to write, there or not.
+        reads: the folders that it is made from.
+
+    Raises:
+        FolderError: the place is such a one.
+    """
+    check_free(out)
+    if out.resolve() in {each.resolve() for read in reads for each in (read, root_of(read))}:
+        raise FolderError(
+            f"A command must not write over what it reads. Received: {str(out)!r} for both."
+            " Name another folder."
+        )
+
+
 def check_place(out: Path, reads: Sequence[Path], mark: str) -> None:
     """Refuse to write over a model that is read or lies below it, or over another verb's folder.
 
@@ -40,12 +58,7 @@ def check_place(out: Path, reads: Sequence[Path], mark: str) -> None:
     Raises:
         FolderError: the place is taken.
     """
-    check_free(out)
-    if out.resolve() in {each.resolve() for read in reads for each in (read, root_of(read))}:
-        raise FolderError(
-            "An output must not take the place of a model that it is made from. Received:"
-            f" {str(out)!r} for both. Name another folder."
-        )
+    check_not_read(out, reads)
     names = {path.name for path in out.iterdir()} if out.exists() else set()
     if names and not (RUN in names and mark in read_json(out / RUN)):
         raise FolderError(

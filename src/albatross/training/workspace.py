@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from albatross.atomic import check_free, read_json, writing
-from albatross.checkpoints.delta import write_delta
+from albatross.atomic import read_json, writing
+from albatross.checkpoints.delta import check_not_read, write_delta
 from albatross.checkpoints.model_folder import CARD, RUN, TRAINING_STATE, write_model
 from albatross.config import AlbertConfig
 from albatross.errors import ConfigError, FolderError, MissingDependencyError
@@ -243,12 +243,7 @@ def check_place(out: Path, sources: Sequence[Path]) -> None:
     Raises:
         FolderError: it holds something other than an interrupted run, or is one of the sources.
     """
-    check_free(out)
-    if out.resolve() in {source.resolve() for source in sources}:
-        raise FolderError(
-            f"A run must not write over what it reads. Received: {str(out)!r} for both."
-            " Name another folder."
-        )
+    check_not_read(out, sources)
     if out.is_dir() and any(out.iterdir()) and not (out / TRAINING_STATE).is_dir():
         raise FolderError(
             "A run must not overwrite what another command has finished."
