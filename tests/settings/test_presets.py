@@ -55,3 +55,21 @@ def test_no_sequence_is_longer_than_the_model_has_positions_for():
         preset_of("rte", "classification", AlbertConfig(max_position_embeddings=64)).max_length
         == 64
     )
+
+
+@pytest.mark.parametrize(
+    ("records", "epochs"),
+    [(None, 5), (1, 15), (8_000, 15), (8_001, 14), (12_000, 10), (24_000, 5), (10**6, 5)],
+)
+@pytest.mark.parametrize(
+    ("task", "kind"), [("multi-label", "multi_label"), ("tagging", "tagging"), ("conll", "tagging")]
+)
+def test_a_small_model_reads_few_records_of_your_own_more_often(task, kind, records, epochs):
+    assert preset_of(task, kind, variant("albatross-mini"), records=records).epochs == epochs
+    assert preset_of(task, kind, variant("albert-base-v2"), records=records).epochs == 5
+
+
+@pytest.mark.parametrize("task", PUBLISHED)
+def test_what_the_paper_says_of_a_benchmark_holds_for_few_records_too(task):
+    found = preset_of(task, "classification", variant("albatross-mini"), records=100)
+    assert found.epochs == PRESETS[task].epochs

@@ -19,7 +19,7 @@ class Preset:
     Attributes:
         learning_rate: the peak
         batch_size: examples of a step
-        epochs: passes over the records
+        epochs: passes over the records; for some tasks more of few, see `preset_of`
         warmup: share of the run in which the rate rises
         dropout: of hidden rows and attention
         max_length: tokens of a sequence
@@ -66,11 +66,18 @@ _HIGHEST_BY_WIDTH = {2_048: 1e-5, 1_024: 2e-5}
 _RATES_OF_SMALL = {128: 5e-4, 256: 3e-4, 512: 2e-4}
 
 
+# They need more passes over few records than large ones do: so many records in all, and at most so
+# many passes. Found on held-out parts of WikiGold, IMDB, TREC and Banking77 (docs/log.md, 47).
+_READ_IN_ALL, _MOST_EPOCHS = 120_000, 15
+_OF_YOUR_OWN = (USUAL, PRESETS["tagging"], PRESETS["conll"])
+
 # Where few weights learn, they may go further at once (SST-2, TREC and RTE with albatross-tiny).
 _FASTER = {"full": 1, "layers": 1, "frozen": 6, "lora": 4, "adapter": 4}
 
 
-def preset_of(task: str, kind: str, config: AlbertConfig, adapt: str = "full") -> Preset:
+def preset_of(
+    task: str, kind: str, config: AlbertConfig, adapt: str = "full", records: int | None = None
+) -> Preset:
     """Return how a benchmark, or else its kind of task, is learned by a model.
 
     Args:
@@ -78,16 +85,20 @@ def preset_of(task: str, kind: str, config: AlbertConfig, adapt: str = "full") -
         kind: the kind of the task.
         config: of the model.
         adapt: what of it learns.
+        records: how many there are to learn from, where that is known: small models read few of
+            them more often, unless the paper says how often.
 
     >>> xlarge = AlbertConfig(hidden_size=2_048, num_attention_heads=16)
     >>> preset_of("rte", "classification", xlarge).learning_rate
     1e-05
     """
     found = PRESETS.get(task) or PRESETS.get(kind) or USUAL
-    rate, width = found.learning_rate, config.hidden_size
+    rate, epochs, width = found.learning_rate, found.epochs, config.hidden_size
     for least, highest in _HIGHEST_BY_WIDTH.items():
         if width >= least:
             rate = min(rate, highest)
     rate = next((own for most, own in _RATES_OF_SMALL.items() if width <= most), rate)
+    if records and found in _OF_YOUR_OWN and width <= max(_RATES_OF_SMALL):
+        epochs = min(max(epochs, _READ_IN_ALL // records), _MOST_EPOCHS)
     length = min(found.max_length, config.max_position_embeddings)
-    return replace(found, learning_rate=rate * _FASTER[adapt], max_length=length)
+    return replace(found, learning_rate=rate * _FASTER[adapt], epochs=epochs, max_length=length)

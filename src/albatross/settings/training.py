@@ -256,7 +256,8 @@ class FinetuneSettings(TrainingSettings):
     keep_pooler: bool = False
     """Where not all weights learn, leave the pooler as it is, too, for a still smaller folder."""
     epochs: float | None = None
-    """Passes over the training records."""
+    """Passes over the training records; the task's own when not given, more of few records where
+    the model is small."""
     batch_size: int | None = None
     """Examples of a step; records where a record has several, such as choices."""
     micro_tokens: int | None = None

@@ -115,20 +115,30 @@ def assignments_of(
         LabelError: labels that cannot be learned, or that only the dev part has.
     """
     tables = [{}] if settings.tasks is None else read_tasks_file(settings.tasks)
-    each = [effective(replace(settings, tasks=None, **table), config) for table in tables]
+    given = [replace(settings, tasks=None, **table) for table in tables]
+    each = [effective(one, config) for one in given]
     for one in each:
         check_length(one.max_length or 0, config)
     read = [read_task_data(one, tokenizer) for one in each]
     named = with_own_heads([data.task for data in read])
     return [
-        _assignment(one, replace(data, task=task))
-        for one, data, task in zip(each, read, named, strict=True)
+        _assignment(effective(one, config, len(data.train)), replace(data, task=task))
+        for one, data, task in zip(given, read, named, strict=True)
     ]
 
 
-def effective(settings: FinetuneSettings, config: AlbertConfig) -> FinetuneSettings:
-    """Return the settings with those that were left open as the task and its preset have them."""
-    preset = asdict(preset_of(settings.task, kind_of(settings), config, settings.adapt))
+def effective(
+    settings: FinetuneSettings, config: AlbertConfig, records: int | None = None
+) -> FinetuneSettings:
+    """Return the settings with those that were left open as the task and its preset have them.
+
+    Args:
+        settings: as they were given.
+        config: of the model.
+        records: how many there are to learn from, once they are read.
+    """
+    kind = kind_of(settings)
+    preset = asdict(preset_of(settings.task, kind, config, settings.adapt, records))
     preset["name"] = settings.name or settings.task.replace("-", "_")
     open_ones = {k: v for k, v in preset.items() if getattr(settings, k) in (None, "")}
     return replace(settings, **open_ones)
