@@ -4,8 +4,8 @@
     python scripts/install_builtins.py runs/results
 
 A task ships in the smallest way that beats its plain baseline on every part it was scored on:
-layers over the embeddings of `pretrained`, an encoder shared with others, weights of its own; or
-not at all. The cards are written from the rows' figures.
+layers over the embeddings of `pretrained`, or weights of its own; or not at all. The cards are
+written from the rows' figures.
 """
 
 from __future__ import annotations
@@ -25,18 +25,16 @@ from install_encoder import strip_places  # noqa: E402
 from tables.builtins import BUILTINS, TABLE, WAYS, Builtin, shipped  # noqa: E402 (no package)
 from tables.table import is_finished  # noqa: E402
 
-from albatross.atomic import read_json, write_json  # noqa: E402
+from albatross.atomic import read_json  # noqa: E402
 from albatross.checkpoints.base_file import is_delta, move_base  # noqa: E402
 
 PACKAGE = ROOT / "src" / "albatross" / "builtin"
-SHARED = "everyday"
 # What the models may take in a wheel, which packs its files.
 _ROOM = 12_000_000
 # Of a folder, beside weights and graphs.
 _COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
 _MADE = {
     "layers": "Layers of its own over the embeddings and the vocabulary of `pretrained`",
-    "together": "`pretrained`, all of whose weights learned several tasks: a text is read once",
     "whole": "`pretrained`, all of whose weights learned the task",
 }
 _ENDINGS = {"layers": "-layers", "whole": ""}
@@ -61,23 +59,20 @@ def main() -> None:
         raise SystemExit(f"All tasks must be measured first. Not so: {', '.join(missing)}.")
     figures = {row: read_json(TABLE.kept(row))["figures"] for row in BUILTINS}
     ways = {row: shipped(found, row.figure) for row, found in figures.items()}
-    folders: dict[str, tuple[Path, str, dict[Builtin, Any]]] = {}
+    sources: dict[Builtin, Path] = {}
     for row, found in figures.items():
         way = ways[row]
         told = ", ".join(f"{each} {_told(found[each], row.figure)}" for each in WAYS)
         plain = " / ".join(f"{value:.4f}" for value in found["baselines"])
         print(f"{row.name:<16} {way or 'not shipped'}: {told}, baseline {plain}")
         if way is not None:
-            name = SHARED if way == "together" else row.name
-            source = "together" if way == "together" else f"{row.name}{_ENDINGS[way]}"
-            _, _, tasks = folders.setdefault(name, (work / "builtins" / source, way, {}))
-            tasks[row] = found
-    if unmade := [str(each) for each, _, _ in folders.values() if not is_finished(each)]:
+            sources[row] = work / "builtins" / f"{row.name}{_ENDINGS[way]}"
+    if unmade := [str(each) for each in sources.values() if not is_finished(each)]:
         raise SystemExit(f"Nothing was changed: there is no finished {', '.join(unmade)}.")
-    for name in (SHARED, *(row.name for row in BUILTINS)):
-        shutil.rmtree(PACKAGE / name, ignore_errors=True)
-    for name, (source, way, tasks) in folders.items():
-        _install(source, PACKAGE / name, tasks, way)
+    for row in BUILTINS:
+        shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
+    for row, source in sources.items():
+        _install(source, row, figures[row])
     packed = _packed(PACKAGE)
     print(f"The models take {packed / 1e6:.2f} MB in a wheel.")
     if packed > _ROOM:
@@ -95,8 +90,9 @@ def _packed(folder: Path) -> int:
     return sum(len(zlib.compress(path.read_bytes())) for path in files)
 
 
-def _install(source: Path, out: Path, found: Mapping[Builtin, Any], way: str) -> None:
-    """Copy a folder with the tasks that are shipped, let it find its base, and write its card."""
+def _install(source: Path, row: Builtin, found: Mapping[str, Any]) -> None:
+    """Copy a task's folder, let it find its base, and write its card."""
+    out = PACKAGE / row.name
     out.mkdir(parents=True)
     for pattern in _COPIED:
         for path in source.glob(pattern):
@@ -104,18 +100,17 @@ def _install(source: Path, out: Path, found: Mapping[Builtin, Any], way: str) ->
     if is_delta(out):
         move_base(out, source, out)
     strip_places(out)
-    tasks = read_json(source / "task.json")
-    write_json(out / "task.json", {row.name: tasks[row.name] for row in found})
-    (out / "README.md").write_text(_card(out.name, found, way), encoding="utf-8")
+    (out / "README.md").write_text(_card(row, found), encoding="utf-8")
 
 
-def _card(name: str, found: Mapping[Builtin, Any], way: str) -> str:
-    """Return the card of a folder."""
+def _card(row: Builtin, found: Mapping[str, Any]) -> str:
+    """Return the card of a task's folder."""
+    way = shipped(found, row.figure) or ""
     lines = [
         *("---", "library_name: albatross", "language: en", "license: apache-2.0", "---", ""),
-        f"# {name}",
+        f"# {row.name}",
         "",
-        *(f"- `{row.name}`: {_ABOUT[row.name]}" for row in found),
+        _ABOUT[row.name],
         "",
         "Opened by that name: `albatross.load(NAME)`, `albatross predict NAME TEXT`.",
         "",
@@ -130,25 +125,24 @@ def _card(name: str, found: Mapping[Builtin, Any], way: str) -> str:
         "| task | scored on | figure | value | 95 % | baseline | calibration error |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row, figures in found.items():
-        parts = zip(row.scored_on, figures[way], figures["baselines"], strict=True)
-        for part, report, baseline in parts:
-            bounds, error = report["intervals"][row.figure], report["calibration"]
-            lines.append(
-                f"| {row.name} | {part} | {row.figure.replace('_', ' ')} |"
-                f" {report['metrics'][row.figure]:.3f} | {bounds['low']:.3f} to"
-                f" {bounds['high']:.3f} | {baseline:.3f} |"
-                f" {'-' if error is None else format(error['error'], '.3f')} |"
-            )
+    parts = zip(row.scored_on, found[way], found["baselines"], strict=True)
+    for part, report, baseline in parts:
+        bounds, error = report["intervals"][row.figure], report["calibration"]
+        lines.append(
+            f"| {row.name} | {part} | {row.figure.replace('_', ' ')} |"
+            f" {report['metrics'][row.figure]:.3f} | {bounds['low']:.3f} to"
+            f" {bounds['high']:.3f} | {baseline:.3f} |"
+            f" {'-' if error is None else format(error['error'], '.3f')} |"
+        )
     lines += [
         "",
         "`python benchmarks/reproduce.py --data DATA --only builtins` makes the models and the"
         " figures again;",
-        "`docs/results.md` has them beside those of models whose embeddings learn, too.",
+        "`docs/results.md` has them beside those of models all of whose weights learn.",
         "",
         "## Data and terms",
         "",
-        *(f"- {row.name}: {set_} ({terms})." for row in found for set_, terms in row.sets),
+        *(f"- {row.name}: {set_} ({terms})." for set_, terms in row.sets),
         "- Pre-training: English Wikipedia (CC BY-SA) and novels of 1840-1920 (public domain).",
         "- No text of these sets is in the package. The weights are Apache-2.0 as far as they are"
         " ours to license;",

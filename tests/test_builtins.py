@@ -50,7 +50,7 @@ def test_the_built_in_models_are_as_many_as_were_asked_for():
 
 def test_every_built_in_task_answers_without_torch():
     pair: Any = ("He opened the door.", "He went in.")
-    for name in set(builtin_names()) - {"everyday", "pretrained"}:
+    for name in set(builtin_names()) - {"pretrained"}:
         model, text = albatross.load(name), pair if name == "coherence" else "A [MASK] film."
         assert isinstance(model.engine, OnnxEngine)
         assert model(text) == model([text])[0]
