@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from albatross.atomic import read_json
-from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_weights
 from albatross.cli import main
 from albatross.errors import AlbatrossWarning, ConfigError, DataError, FolderError
@@ -18,6 +17,7 @@ from albatross.pipelines.pipeline import load
 from albatross.settings.answering import EvaluateSettings, TuneSettings
 from albatross.tasks.multi_label import MultiLabelTask
 from albatross.tasks.spans import SpansTask
+from albatross.training.finetune import finetune
 from albatross.training.transfer import Adaptation
 
 
@@ -155,16 +155,17 @@ def test_a_folder_over_a_base_still_finds_it(delta_of, pretrained, doubtful, tmp
     assert load(out)("A lovely film.").label in labels
 
 
-def test_of_several_tasks_one_is_tuned_and_the_others_stay(tmp_path):
-    texts = ("Lovely.", "Dull.", "A fine cast.", "Far too long.")
-    rows = [f"{text}\t{i % 2}" for i, text in enumerate(texts * 15)]
-    path = tmp_path / "few.tsv"
-    path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
-    found = tune(TuneSettings(Path("sentiment"), tmp_path / "out", path))
-    assert found.task == "sentiment"
-    kept, tasks = (read_json(f / "task.json") for f in (find_model("sentiment"), tmp_path / "out"))
-    assert tasks["intent"] == kept["intent"]
-    assert tasks["sentiment"] != kept["sentiment"]
+def test_of_several_tasks_one_is_tuned_and_the_others_stay(finetune_settings, doubtful, tmp_path):
+    file, path = json.dumps(doubtful.as_posix()), tmp_path / "tasks.toml"
+    tables = [f'[[task]]\nname = "{name}"\ntrain = {file}\n' for name in ("mood", "other")]
+    path.write_text("\n".join(tables), encoding="utf-8")
+    given = {"train": None, "dev": None, "labels": (), "name": "", "tasks": path}
+    folder = finetune(replace(finetune_settings, out=tmp_path / "both", epochs=1, **given))
+    found = tune(TuneSettings(folder, tmp_path / "out", doubtful, task="mood"))
+    assert found.task == "mood"
+    kept, tasks = (read_json(each / "task.json") for each in (folder, tmp_path / "out"))
+    assert tasks["other"] == kept["other"]
+    assert tasks["mood"] != kept["mood"]
 
 
 @pytest.mark.filterwarnings("ignore:A temperature is chosen")
