@@ -15,6 +15,8 @@ from albatross.errors import ConfigError
 
 Sharing = Literal["all", "attention", "ffn", "none"]
 HIDDEN_ACTS = ("gelu_new", "gelu", "relu", "tanh")
+MARKED_TYPES = 4
+"""Types of a model that is told which tokens of a pair stand in both texts."""
 # Sixteen times xxlarge and more; beyond these a config is a mistake or an attack, not a model.
 LARGEST = {
     "vocab_size": 10_000_000,
@@ -142,6 +144,11 @@ class AlbertConfig:
     def head_size(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def marks_shared(self) -> bool:
+        """Whether tokens that stand in both texts of a pair have types of their own."""
+        return self.type_vocab_size >= MARKED_TYPES
 
     @property
     def num_labels(self) -> int:

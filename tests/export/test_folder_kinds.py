@@ -12,7 +12,7 @@ from tests.tasks.check_task import TOKENIZER
 from albatross.adapter_spec import AdapterSpec
 from albatross.checkpoints.model_folder import write_model
 from albatross.cli import main
-from albatross.config import AlbertConfig
+from albatross.config import MARKED_TYPES, AlbertConfig
 from albatross.data.records import ChoiceRecord, SpanRecord, SpanText, TextRecord, WordsRecord
 from albatross.engine.onnx_engine import OnnxEngine
 from albatross.errors import FolderError
@@ -118,6 +118,18 @@ def test_an_exported_folder_of_each_kind_answers_as_torch(folder_of, tmp_path, k
         expected, found = (answers(each, record) for each in (load(source), exported))
         assert numbers(found) == pytest.approx(numbers(expected), abs=1e-4)
         assert [one.keys() for one in found] == [one.keys() for one in expected]
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "regression", "choice", "spans", "beams"])
+def test_what_both_texts_have_is_marked_alike_in_both_engines(folder_of, tmp_path, kind):
+    task, records = TASKS[kind]
+    marked = replace(task, inputs=replace(task.inputs, mark_shared=True))
+    types = {int(t) for r in records for e in marked.features(r) for t in e.token_type_ids}
+    assert types == {0, 1, 2, 3}
+    source = folder_of(marked, config=replace(CONFIG, type_vocab_size=MARKED_TYPES))
+    both = [load(source), load(export(ExportSettings(source, tmp_path / "out")))]
+    expected, found = (numbers(answers(each, records)) for each in both)
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", TASKS)

@@ -14,7 +14,7 @@ from tests.export.browser import Browser, serving
 from tests.tasks.check_task import TOKENIZER
 
 from albatross.checkpoints.model_folder import write_model
-from albatross.config import AlbertConfig
+from albatross.config import MARKED_TYPES, AlbertConfig
 from albatross.errors import ConfigError
 from albatross.export.folder import export
 from albatross.export.graph import Graph, Weights
@@ -53,9 +53,9 @@ TASKS = (
     ),
     MultiLabelTask("many", ("x", "y", "z"), (0.4, 0.5, 0.6), INPUTS, head="heads.many"),
     OrdinalTask("rank", ("1", "2", "4"), replace(INPUTS, stride=7), head="heads.rank"),
-    RegressionTask("value", 2.0, 1.5, INPUTS, head="heads.value"),
+    RegressionTask("value", 2.0, 1.5, replace(INPUTS, mark_shared=True), head="heads.value"),
     SpansTask("ask", True, False, INPUTS, threshold=0.5, head="heads.ask"),
-    SpansTask("find", False, False, replace(INPUTS, stride=5), head="heads.find"),
+    SpansTask("find", False, False, replace(INPUTS, stride=5, mark_shared=True), head="heads.find"),
     TaggingTask("tags", ("O", "B-X", "I-X", "B-Y", "I-Y"), INPUTS, head="heads.tags"),
     TaggingTask("names", ("O", "B-X", "I-X"), INPUTS, head="heads.names", capitals=True),
 )
@@ -67,6 +67,7 @@ CONFIG = AlbertConfig(
     num_attention_heads=2,
     intermediate_size=64,
     max_position_embeddings=32,
+    type_vocab_size=MARKED_TYPES,
     initializer_range=0.5,
 )
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")

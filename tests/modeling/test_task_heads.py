@@ -1,5 +1,7 @@
 """The heads of packed sequences against the classes over padded ones, which transformers checks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -202,6 +204,17 @@ def test_the_loss_of_a_beam_head_equals_the_padded_class(tiny, shaken, padded, s
     twin = packed_twin(model, {"beam_qa": HeadSpec("beam_span", 2)})
     columns = {"beam_qa__start": starts, "beam_qa__end": ends, "beam_qa__impossible": none}
     assert_alike(mean_loss(twin, pack(labelled(sequences, **columns))), expected)
+
+
+def test_a_beam_head_looks_where_it_did_however_tokens_are_marked(tiny, shaken, sequences):
+    marked = replace(tiny, type_vocab_size=4)
+    model = shaken(AlbertWithHeads(marked, heads={"beam_qa": HeadSpec("beam_span", 2)}))
+    with torch.no_grad():
+        table = model.albert.embeddings.token_type_embeddings.weight
+        table[2:] = table[:2]
+    raised = [Example(s.input_ids, s.token_type_ids + 2) for s in sequences]
+    plain, found = model(pack(sequences)), model(pack(raised))
+    assert all(torch.equal(plain[name], found[name]) for name in plain)
 
 
 def test_the_beams_of_a_beam_head_equal_the_padded_class(tiny, shaken, padded, sequences):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +49,33 @@ def test_a_long_first_text_of_a_pair_is_read_in_windows_when_asked_for():
     assert len(windows) > 5
     assert windows[0].input_ids.tolist() == cut.input_ids.tolist()
     assert all(w.input_ids[w.token_type_ids == 1][:-1].tolist() == second for w in windows)
+
+
+def test_what_stands_in_both_texts_of_a_pair_is_of_its_own_types():
+    first, second = [7, 8, 9, 8], [5, 8, 6, 7]
+    (cls, sep), inputs = (TOKENIZER.cls_id, TOKENIZER.sep_id), Inputs(TOKENIZER)
+    plain, marked = (
+        replace(inputs, mark_shared=marks).pair(first, second) for marks in (False, True)
+    )
+    assert marked.input_ids.tolist() == [cls, *first, sep, *second, sep]
+    assert plain.token_type_ids.tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert marked.token_type_ids.tolist() == [0, 2, 2, 0, 2, 0, 1, 3, 1, 3, 1]
+    assert not inputs.single(first).token_type_ids.any()
+    nothing = replace(inputs, mark_shared=True).pair([], second)
+    assert nothing.token_type_ids.tolist() == [0, 0, 1, 1, 1, 1, 1]
+
+
+def test_marks_are_those_of_a_window_and_are_kept_in_the_file():
+    inputs = Inputs(TOKENIZER, 32, stride=10, mark_shared=True)
+    assert Inputs.from_dict(inputs.to_dict(), TOKENIZER, "text") == inputs
+    assert "mark_shared" not in replace(inputs, mark_shared=False).to_dict()
+    for window in inputs.texts(TextRecord(LONG, "a tern")):
+        ids, types = window.input_ids, window.token_type_ids
+        assert (
+            set(ids[types == 2])
+            == set(ids[types == 3])
+            == set(ids[types % 2 == 0]) & set(ids[types % 2 == 1]) - {TOKENIZER.sep_id}
+        )
 
 
 @pytest.mark.parametrize("given", ["a", ("a",), {"text": "a"}])

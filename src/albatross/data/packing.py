@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+SHARED_TYPE = 2
+"""What the token type of a text is raised by where a token stands in the other text of a pair, too;
+see `albatross.tasks.inputs.Inputs.pair`."""
 IGNORED_LABEL = -100
 """Label of a token or sequence that no loss looks at, as in PyTorch's cross entropy."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onnx import TensorProto
 
 from albatross.config import AlbertConfig
+from albatross.data.packing import SHARED_TYPE
 from albatross.export.graph import Graph
 from albatross.head_spec import POOLED, HeadSpec
 
@@ -109,7 +110,8 @@ def open_cells(graph: Graph, seen: Seen) -> str:
     columns, lengths = seen.kept("columns", columns_of_block), seen.kept("lengths", lengths_of)
     types = graph.add("Gather", [seen("token_type_ids"), seen("rows_to_block")], axis=0)
     zero = graph.integers("first_column", 0)
-    of_context = graph.add("Not", [graph.add("Equal", [types, zero])])
+    text = graph.add("Mod", [types, graph.integers("shared_type", SHARED_TYPE)])
+    of_context = graph.add("Not", [graph.add("Equal", [text, zero])])
     possible = graph.add("Or", [of_context, graph.add("Equal", [columns, zero])])
     last = graph.add("Sub", [lengths, graph.integers("one_column", 1)])
     # What lies before the last token is inside, too.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from albatross.config import AlbertConfig
-from albatross.data.packing import IGNORED_LABEL, IntArray, PackedBatch
+from albatross.data.packing import IGNORED_LABEL, SHARED_TYPE, IntArray, PackedBatch
 from albatross.head_spec import HeadSpec
 from albatross.modeling.beam_head import BeamQuestionHead
 from albatross.modeling.heads import ClassHead, MaskedLMHead, close
@@ -61,7 +61,7 @@ class Reading:
 
         [CLS] is open, where Google puts the span of a question without an answer.
         """
-        closed = self.batch.token_type_ids == 0
+        closed = self.batch.token_type_ids % SHARED_TYPE == 0
         closed[self.batch.cu_seqlens[:-1]] = False
         closed[self.batch.cu_seqlens[1:] - 1] = True
         return torch.from_numpy(closed).to(self.rows.device)

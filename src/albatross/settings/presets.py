@@ -8,6 +8,7 @@ higher, found on SST-2, CoLA and RTE.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from albatross.config import AlbertConfig
 
@@ -23,6 +24,7 @@ class Preset:
         warmup: share of the run in which the rate rises
         dropout: of hidden rows and attention
         max_length: tokens of a sequence
+        mark_shared: whether what stands in both texts of a pair is marked
     """
 
     learning_rate: float
@@ -31,6 +33,7 @@ class Preset:
     warmup: float
     dropout: float
     max_length: int
+    mark_shared: Literal["yes", "no"] = "no"
 
 
 PRESETS: dict[str, Preset] = {
@@ -96,7 +99,14 @@ def preset_of(
         if width >= least:
             rate = min(rate, highest)
     rate = next((own for most, own in _RATES_OF_SMALL.items() if width <= most), rate)
-    if records and found in _OF_YOUR_OWN and width <= max(_RATES_OF_SMALL):
+    is_small = width <= max(_RATES_OF_SMALL)
+    if records and found in _OF_YOUR_OWN and is_small:
         epochs = min(max(epochs, _READ_IN_ALL // records), _MOST_EPOCHS)
-    length = min(found.max_length, config.max_position_embeddings)
-    return replace(found, learning_rate=rate * _FASTER[adapt], epochs=epochs, max_length=length)
+    return replace(
+        found,
+        learning_rate=rate * _FASTER[adapt],
+        epochs=epochs,
+        max_length=min(found.max_length, config.max_position_embeddings),
+        # The types are learned with the embeddings, or were before.
+        mark_shared="yes" if (is_small and adapt == "full") or config.marks_shared else "no",
+    )

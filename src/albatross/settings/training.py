@@ -19,6 +19,7 @@ _FROM = tyro.conf.arg(aliases=("--from",))
 _STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: none)")
 _POSITIONS = tyro.conf.arg(help_behavior_hint="(default: sinusoidal)")
 _SHAPE = tyro.conf.arg(metavar="KEY=VALUE...", help_behavior_hint="(default: the variant's)")
+_MARKS = tyro.conf.arg(help_behavior_hint="(default: yes for small models)")
 _COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
 
@@ -236,6 +237,9 @@ class FinetuneSettings(TrainingSettings):
     """Tokens of a sequence, specials included; longer texts are cut into windows."""
     stride: int | None = None
     """Tokens from the start of one window of a long text to the next."""
+    mark_shared: Annotated[Literal["yes", "no"] | None, _MARKS] = None
+    """Mark what stands in both texts of a pair, by two more token types that the model gets; small
+    models learn little of pairs without."""
     no_answer: bool = False
     """Questions may have no answer; seen from the records when not given."""
     beam: bool = False

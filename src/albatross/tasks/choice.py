@@ -67,7 +67,7 @@ class ChoiceTask:
         Raises:
             LabelError: a record without a right choice.
         """
-        options.refuse_others(cls.kind, "metric", "head")
+        options.refuse_others(cls.kind, "metric", "head", "mark_shared")
         inputs = Inputs.of(options, tokenizer, ChoiceRecord, "choice")
         subsets = tuple(sorted({record.subset for record in records if record.subset}))
         head, metric = options.head or "classifier", options.metric or METRICS[0]

@@ -104,7 +104,7 @@ class ClassificationTask(TextTask):
             LabelError: a record without a label, fewer than two labels, so many that they look like
                 texts, or names that are not one for each.
         """
-        used = ("labels", "positive", "metric", "head", "calibrate", "otherwise")
+        used = ("labels", "positive", "metric", "head", "calibrate", "otherwise", "mark_shared")
         options.refuse_others(cls.kind, *used)
         labels, values = named_labels(sorted_labels(records), options.labels, len(records))
         return cls(

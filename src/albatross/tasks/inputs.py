@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.data.formats import FORMATS, read_records
-from albatross.data.packing import Example, IntArray
+from albatross.data.packing import SHARED_TYPE, Example, IntArray
 from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, DataError
 from albatross.tasks.options import TaskOptions
@@ -34,6 +34,7 @@ class Inputs:
             a window holds, so that none is passed over
         format: a key of `albatross.data.formats.FORMATS`
         columns: the columns of the files by what they hold
+        mark_shared: whether a token of a pair that stands in both texts has a type of its own
     """
 
     tokenizer: Tokenizer
@@ -41,6 +42,7 @@ class Inputs:
     stride: int | None = None
     format: str = "text"
     columns: Mapping[str, str] = field(default_factory=dict)
+    mark_shared: bool = False
 
     def __post_init__(self) -> None:
         """Check that a sequence holds text and that windows go on."""
@@ -68,7 +70,8 @@ class Inputs:
                 f" Received: {name!r}."
             )
         steps = options.stride if options.stride is not None else stride or None
-        return cls(tokenizer, options.max_length, steps, name, dict(options.columns))
+        columns = dict(options.columns)
+        return cls(tokenizer, options.max_length, steps, name, columns, options.mark_shared)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], tokenizer: Tokenizer, usual: str) -> Inputs:
@@ -80,6 +83,7 @@ class Inputs:
             None if stride is None else int(stride),
             str(values.get("format", usual)),
             {str(part): str(name) for part, name in dict(columns).items()},
+            bool(values.get("mark_shared", False)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +93,7 @@ class Inputs:
             "stride": self.stride,
             "format": self.format,
             "columns": dict(self.columns),
+            **({"mark_shared": True} if self.mark_shared else {}),
         }
 
     def read(self, path: Path) -> list[Any]:
@@ -103,10 +108,18 @@ class Inputs:
         return Example(tokens, np.zeros_like(tokens))
 
     def pair(self, first: Sequence[int], second: Sequence[int]) -> Example:
-        """Return [CLS] first [SEP] second [SEP]."""
+        """Return [CLS] first [SEP] second [SEP], with types 0 and 1.
+
+        Where shared tokens are marked, those of the first text that the second has, too, are of
+        type 2, and the other way round of type 3: the exact match of DrQA (Chen et al., 2017,
+        section 3.2), by pieces.
+        """
         cls, sep = self.tokenizer.cls_id, self.tokenizer.sep_id
         tokens = np.array([cls, *first, sep, *second, sep], dtype=np.int64)
         types = np.repeat([0, 1], [len(first) + 2, len(second) + 1]).astype(np.int64)
+        if self.mark_shared:
+            shared = np.isin(tokens, np.intersect1d(first, second))
+            types[shared] += SHARED_TYPE
         return Example(tokens, types)
 
     def windows(self, count: int, room: int, usual: int | None = None) -> list[slice]:

@@ -32,6 +32,7 @@ class TaskOptions:
         head: prefix of the head's tensors
         calibrate: whether probabilities are set right on records that are not learned from
         otherwise: the label of texts that belong to no other
+        mark_shared: whether a token of a pair that stands in both texts has a type of its own
     """
 
     labels: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ class TaskOptions:
     head: str = ""
     calibrate: bool = False
     otherwise: str = ""
+    mark_shared: bool = False
 
     def refuse_others(self, kind: str, *used: str) -> None:
         """Refuse what is set and not used by a kind.

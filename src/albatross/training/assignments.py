@@ -76,6 +76,7 @@ class Assignment:
         settings, data = self.settings, self.data
         name, kind = self.task.name, self.task.kind.replace("-", "_")
         plural = "" if self.steps == 1 else "s"
+        marks = ", what both texts have marked" if data.mark_shared else ""
         parts = " and ".join(f"{len(part):,} of {name}" for name, part in data.dev.items())
         tuned = f", thresholds tuned on {len(data.tuning):,} more" if data.tuning else ""
         return (
@@ -84,7 +85,7 @@ class Assignment:
             f" measured on {parts or 'none'}{tuned}: rate {settings.learning_rate:g},"
             f" {settings.epochs:g} epochs ({self.steps:,} step{plural}) of {settings.batch_size},"
             f" warm-up {settings.warmup:g}, dropout {settings.dropout:g}, at most"
-            f" {settings.max_length} tokens, seed {settings.seed}."
+            f" {settings.max_length} tokens{marks}, seed {settings.seed}."
         )
 
     def unevenness(self) -> str:
@@ -119,10 +120,23 @@ def assignments_of(
     each = [effective(one, config) for one in given]
     for one in each:
         check_length(one.max_length or 0, config)
+        _check_marks(one, config)
     read = [read_task_data(one, tokenizer) for one in each]
+    for one, data in zip(given, read, strict=True):
+        if one.mark_shared == "yes" and not data.mark_shared:
+            raise ConfigError(
+                "`--mark-shared` is for records with two texts that are read together. Received:"
+                f" {data.task.name}, a task of the kind {data.task.kind}, without. Leave it out."
+            )
     named = with_own_heads([data.task for data in read])
     return [
-        _assignment(effective(one, config, len(data.train)), replace(data, task=task))
+        _assignment(
+            replace(
+                effective(one, config, len(data.train)),
+                mark_shared="yes" if data.mark_shared else "no",
+            ),
+            replace(data, task=task),
+        )
         for one, data, task in zip(given, read, named, strict=True)
     ]
 
@@ -142,6 +156,16 @@ def effective(
     preset["name"] = settings.name or settings.task.replace("-", "_")
     open_ones = {k: v for k, v in preset.items() if getattr(settings, k) in (None, "")}
     return replace(settings, **open_ones)
+
+
+def _check_marks(settings: FinetuneSettings, config: AlbertConfig) -> None:
+    """Refuse marks that would not be learned."""
+    if settings.mark_shared == "yes" and settings.adapt != "full" and not config.marks_shared:
+        raise ConfigError(
+            "`--mark-shared` adds two rows to the embeddings, so these must learn. Received:"
+            f" --adapt {settings.adapt}. Leave one out, or start from a model that has learned"
+            " with marks."
+        )
 
 
 def _assignment(settings: FinetuneSettings, data: TaskData) -> Assignment:

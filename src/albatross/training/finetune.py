@@ -32,7 +32,7 @@ from albatross.training.multi_task import MixedBatches
 from albatross.training.schedules import Extent
 from albatross.training.seeds import train_seeds
 from albatross.training.trainer import StepSource, Trainer
-from albatross.training.transfer import adaptation_of, base_of_run
+from albatross.training.transfer import adaptation_of, base_of_run, with_marks
 from albatross.training.workspace import Workspace, check_place, optimization_of, set_threads
 
 # A collapsed run begins anew so often, at half the rate.
@@ -76,8 +76,12 @@ class _Run:
         self.assignments = assignments_of(settings, config, self.tokenizer)
         self._check_dev(settings)
         alone = len(self.assignments) == 1
-        self.settings = self.assignments[0].settings if alone else effective(settings, config)
-        self.config = _for_tasks(config, self.settings)
+        marked = any(one.data.mark_shared for one in self.assignments)
+        self.settings = self.assignments[0].settings
+        if not alone:
+            general = effective(settings, config)
+            self.settings = replace(general, mark_shared="yes" if marked else "no")
+        self.config = _for_tasks(with_marks(config) if marked else config, self.settings)
         self.steps = sum(one.steps for one in self.assignments)
         self.goal = self.assignments[0].task.main_metric if alone else "mean"
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 
 from albatross.data.formats import read_records
+from albatross.data.records import ChoiceRecord, SpanRecord
 from albatross.errors import ConfigError, DataError
 from albatross.report import data_digest
 from albatross.rng import stream
@@ -49,6 +50,8 @@ _MAKERS: Mapping[str, Callable[..., Any]] = {
 }
 # Of a kind's records where no other layout is named.
 _FORMATS = {"choice": "choice", "spans": "span", "tagging": "words", "generation": "source"}
+# Kinds that read both texts of a pair at once.
+_READ_TOGETHER = ("classification", "multi-label", "ordinal", "regression", "choice", "spans")
 # Kinds whose dev part has as much of each label as the records.
 _WITH_CLASSES = ("classification", "ordinal")
 
@@ -64,6 +67,7 @@ class TaskData:
         tuning: what thresholds are chosen by, of a task that has any; neither learned nor measured
         held_out: how many of the records of the training file are among these
         digests: of the files, as `run.json` names them
+        mark_shared: whether what stands in both texts of a pair is marked
     """
 
     task: Task[Any]
@@ -72,6 +76,7 @@ class TaskData:
     tuning: list[Any]
     held_out: int
     digests: dict[str, Any]
+    mark_shared: bool
 
 
 def kind_of(settings: FinetuneSettings) -> str:
@@ -113,6 +118,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
             "Shares of labels are for the kind classification. Received: some of the first, in"
             f" {train_path.name!r}, for {kind}. Give each record its label."
         )
+    mark_shared = settings.mark_shared == "yes" and kind in _READ_TOGETHER and _are_pairs(records)
     task = _MAKERS[kind](
         settings.name,
         records,
@@ -129,6 +135,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
             positive=settings.positive,
             calibrate=settings.calibrate,
             otherwise=settings.otherwise,
+            mark_shared=mark_shared,
         ),
     )
     # Pairs without numbers are enough to learn from, and not to be measured on.
@@ -148,7 +155,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     train = limit_records(records, settings.limit, settings.seed)
     digests = {"train": data_digest(train_path), "train_records": len(train)}
     digests |= {name: data_digest(path) for name, path in dev_paths.items()}
-    return TaskData(task, train, dev, tuning, len(held_out), digests)
+    return TaskData(task, train, dev, tuning, len(held_out), digests, mark_shared)
 
 
 def limit_records(records: Sequence[Record], limit: int | None, seed: int) -> list[Record]:
@@ -213,6 +220,12 @@ def _files(settings: FinetuneSettings, benchmark: Benchmark | None) -> tuple[Pat
             " fine-tune on another task."
         )
     return train, dev
+
+
+def _are_pairs(records: Sequence[Any]) -> bool:
+    """Whether records have two texts each, or some of them."""
+    kinds = (ChoiceRecord, SpanRecord)
+    return any(isinstance(r, kinds) or getattr(r, "text_pair", None) is not None for r in records)
 
 
 def _columns(pairs: Sequence[str]) -> dict[str, str]:

@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from albatross.adapter_spec import AdapterSpec
 from albatross.checkpoints.delta import root_of
 from albatross.checkpoints.huggingface import EMBEDDINGS, Arrays
 from albatross.checkpoints.model_folder import read_config, read_weights
-from albatross.config import AlbertConfig
+from albatross.config import MARKED_TYPES, AlbertConfig
 from albatross.conversion.adapter import is_mergeable, merge_adapter
+from albatross.data.packing import SHARED_TYPE
 from albatross.errors import ConfigError
 from albatross.head_spec import HeadSpec
 from albatross.modeling.pretrained import AlbertPreTrainedModel
@@ -24,6 +27,7 @@ from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.settings.training import FinetuneSettings
 
 Adapt = Literal["full", "layers", "frozen", "lora", "adapter"]
+_TYPES = "albert.embeddings.token_type_embeddings.weight"
 ADAPTERS = "albert.encoder.adapters."
 _TASK_HEADS = ("classifier.", "qa_outputs.", "beam_qa.", "heads.", "exits.")
 # Of a configuration with an earlier head; transformers would believe it before the new labels.
@@ -121,6 +125,7 @@ def starting_point(
     """
     config = read_config(source) if config is None else config
     arrays = read_weights(source)
+    arrays = _with_types(arrays, config)
     if not keep_heads:
         arrays = {n: a for n, a in arrays.items() if not n.startswith(_TASK_HEADS)}
     extra = {key: value for key, value in config.extra.items() if key not in _HEAD_KEYS}
@@ -140,6 +145,11 @@ def starting_point(
     config = replace(config, adapter=wanted) if is_new else config
     new = (ADAPTERS,) if is_new else ()
     return StartingPoint(config, arrays, base_of_run(source, adaptation), new)
+
+
+def with_marks(config: AlbertConfig) -> AlbertConfig:
+    """Return the configuration with types for what stands in both texts of a pair."""
+    return config if config.marks_shared else replace(config, type_vocab_size=MARKED_TYPES)
 
 
 def base_of_run(source: Path, adaptation: Adaptation) -> Path | None:
@@ -168,6 +178,18 @@ def is_trained(name: str, adaptation: Adaptation) -> bool:
     if adaptation.adapt == "layers":
         return not name.startswith(EMBEDDINGS)
     return name.startswith(ADAPTERS) and adaptation.spec is not None
+
+
+def _with_types(arrays: Arrays, config: AlbertConfig) -> Arrays:
+    """Return weights with as many token types as the configuration has.
+
+    New ones start as what they are in a model that has not seen them: the type of their text.
+    """
+    known = arrays.get(_TYPES)
+    if known is None or not config.marks_shared:
+        return arrays
+    new = np.arange(len(known), config.type_vocab_size) % SHARED_TYPE % len(known)
+    return {**arrays, _TYPES: np.concatenate([known, known[new]])}
 
 
 def _told(spec: AdapterSpec | None) -> str:

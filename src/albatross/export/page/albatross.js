@@ -4,6 +4,7 @@ import { Tokenizer } from "./tokenizer.js";
 
 const TEXT_SPECIALS = 2;
 const PAIR_SPECIALS = 3;
+const SHARED_TYPE = 2;
 // Google's: tokens of a question and between windows, pairs kept, tokens of the longest answer.
 const MOST_QUESTION = 64;
 const STRIDE = 128;
@@ -92,10 +93,14 @@ function single(tokenizer, ids) {
   return { ids: all, types: all.map(() => 0) };
 }
 
-function pair(tokenizer, first, second) {
+/** A pair; where the task marks them, what stands in both texts has types 2 and 3. */
+function pair(task, tokenizer, first, second) {
   const { cls, sep } = tokenizer.ids;
   const ids = [cls, ...first, sep, ...second, sep];
-  return { ids, types: ids.map((_, at) => (at < first.length + 2 ? 0 : 1)) };
+  const others = new Set(second);
+  const shared = new Set(task.mark_shared ? first.filter((id) => others.has(id)) : []);
+  const kind = (id, at) => (at < first.length + 2 ? 0 : 1) + (shared.has(id) ? SHARED_TYPE : 0);
+  return { ids, types: ids.map(kind) };
 }
 
 /** Where the windows of a text lie: `[start, end]`, at most `room` tokens each. */
@@ -118,7 +123,7 @@ function texts(task, tokenizer, given) {
   second = second.slice(0, Math.max(Math.floor(room / 2), room - first.length));
   room -= second.length;
   const cut = task.stride ? windows(task, first.length, room) : [[0, room]];
-  const examples = cut.map(([start, end]) => pair(tokenizer, first.slice(start, end), second));
+  const examples = cut.map(([start, end]) => pair(task, tokenizer, first.slice(start, end), second));
   return { examples };
 }
 
@@ -143,7 +148,7 @@ function questionWindows(task, tokenizer, { question, context }) {
   const cut = windows(task, ids.length, room - asked.length, STRIDE);
   const chosen = mostContext(cut, ids.length);
   const examples = cut.map(([start, end], number) => ({
-    ...pair(tokenizer, asked, ids.slice(start, end)),
+    ...pair(task, tokenizer, asked, ids.slice(start, end)),
     first: asked.length + 2,
     offsets: offsets.slice(start, end),
     isBest: chosen.slice(start, end).map((window) => window === number),
