@@ -282,6 +282,15 @@ def test_parts_that_the_source_lacks_are_named(folder, tmp_path):
     assert report.missing == ("sentence-order head",)
 
 
+@pytest.mark.parametrize("target", ["huggingface", "albatross"])
+def test_types_that_transformers_does_not_give_are_told(folder, tmp_path, target):
+    tasks = {"a": {"kind": "regression", "mark_shared": True}, "b": {"kind": "tagging"}}
+    (folder / "task.json").write_text(json.dumps(tasks), encoding="utf-8")
+    changes = convert(ConvertSettings(folder, tmp_path / "out", to=target)).changes
+    told = ["both texts" in change for change in changes if "does not mark" in change]
+    assert told == ([True] if target == "huggingface" else [])
+
+
 def test_the_table_is_short(folder, tmp_path, capsys):
     assert main(["convert", str(folder), str(tmp_path / "out")]) == 0
     found = capsys.readouterr()

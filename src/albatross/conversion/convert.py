@@ -20,11 +20,12 @@ from albatross.config import AlbertConfig, published_names
 from albatross.conversion.report import ConversionReport
 from albatross.conversion.source import Source, open_source
 from albatross.conversion.structure import restructure
-from albatross.conversion.target import Form, copy_companions, formed, write_form
+from albatross.conversion.target import Form, Target, copy_companions, formed, write_form
 from albatross.errors import FolderError, WeightsError
 from albatross.progress import Progress
 from albatross.report import file_digest, run_record
 from albatross.settings.conversion import ConvertSettings
+from albatross.tasks.task_file import TASK_FILE
 from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
 
 # Of one function two programs may differ by the order of additions: 1e-6 of the outputs' size.
@@ -74,7 +75,12 @@ def convert(settings: ConvertSettings) -> ConversionReport:
         skipped=source.skipped,
         dropped=dropped,
         missing=missing_parts(source),
-        changes=(*changes, *_structure_changes(start, built.config, settings), *form.changes),
+        changes=(
+            *changes,
+            *_structure_changes(start, built.config, settings),
+            *form.changes,
+            *_types_unknown_to(settings.to, source.files),
+        ),
         preserving=built.preserving and start == source.config and settings.dtype != "float16",
     )
     with writing(settings.out) as folder:
@@ -187,6 +193,19 @@ def _structure_changes(
     if new.depth_lora_rank != old.depth_lora_rank:
         changes.append(f"depth residuals of rank {old.depth_lora_rank} -> {new.depth_lora_rank}")
     return tuple(changes)
+
+
+def _types_unknown_to(target: Target, files: Path) -> tuple[str, ...]:
+    """Say which token types of a folder's tasks the target's tokenizer does not give."""
+    if target != "huggingface" or not (files / TASK_FILE).is_file():
+        return ()
+    tasks = [task for task in read_json(files / TASK_FILE).values() if isinstance(task, dict)]
+    told = {"mark_shared": "what both texts of a pair have", "capitals": "words with capitals"}
+    return tuple(
+        f"transformers does not mark {what} by token types, so its answers will differ"
+        for key, what in told.items()
+        if any(task.get(key) for task in tasks)
+    )
 
 
 def _check_nothing_lost(source: Source, form: Form, dropped: tuple[str, ...]) -> None:
