@@ -27,13 +27,16 @@ PROBES = {
     " --limit 2000 --epochs 4 --dropout 0.1",
     "SST-2": "--task sst2 --train {work}/sst2/train.tsv --dev {work}/sst2/dev.tsv --epochs 2",
     "TREC": "--train {work}/trec/train.tsv --dev {work}/trec/test.tsv",
-    "MNLI, 9,000 rows": "--task mnli --data {data}/glue",
-    "QQP, 9,000 rows": "--task qqp --data {data}/glue --metric accuracy",
+    "MNLI, 9,000 rows": "--task mnli --data {data}/glue --mark-shared no",
+    "QQP, 9,000 rows": "--task qqp --data {data}/glue --metric accuracy --mark-shared no",
     "SQuAD 1.1, small": "--task squad1 --train {data}/squad/v1.1/train-v1.1-articles.json.gz"
-    " --dev {data}/squad/v1.1/dev-v1.1-xquad-en.json.gz",
-    "RACE, small": "--task race --data {data}/race --epochs 1 --max-length 256",
+    " --dev {data}/squad/v1.1/dev-v1.1-xquad-en.json.gz --mark-shared no",
+    "RACE, small": "--task race --data {data}/race --epochs 1 --max-length 256 --mark-shared no",
 }
-"""How a pre-trained folder is judged, always alike: options of `albatross finetune`."""
+"""How a pre-trained folder is judged, always alike: options of `albatross finetune`.
+
+What both texts of a pair have is not marked, so that what a model sees by itself is told apart.
+"""
 # Points of a curve.
 _POINTS = 60
 _FIGURES = {
