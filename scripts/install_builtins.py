@@ -3,9 +3,9 @@
     python benchmarks/reproduce.py --data DATA --only builtins
     python scripts/install_builtins.py runs/results
 
-A task ships in the smallest way that beats its plain baseline on every part it was scored on:
-layers over the embeddings of `pretrained`, or weights of its own; or not at all. The cards are
-written from the rows' figures.
+A task ships in a way that beats its plain baseline on every part it was scored on: layers over the
+embeddings of `pretrained`, or, where these lose more than a point, weights of its own; or not at
+all. The cards are written from the rows' figures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tables.builtins import BUILTINS, TABLE, WAYS, Builtin, shipped  # noqa: E40
 from tables.table import is_finished  # noqa: E402
 
 from albatross.atomic import read_json  # noqa: E402
-from albatross.checkpoints.base_file import is_delta, move_base  # noqa: E402
+from albatross.checkpoints.base_file import has_base, move_base  # noqa: E402
 
 PACKAGE = ROOT / "src" / "albatross" / "builtin"
 # What the models may take in a wheel, which packs its files.
@@ -35,7 +35,7 @@ _ROOM = 12_000_000
 _COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
 _MADE = {
     "layers": "Layers of its own over the embeddings and the vocabulary of `pretrained`",
-    "whole": "`pretrained`, all of whose weights learned the task",
+    "whole": "`pretrained`, all of whose weights learned the task, over its vocabulary",
 }
 _ENDINGS = {"layers": "-layers", "whole": ""}
 _ABOUT = {
@@ -97,7 +97,7 @@ def _install(source: Path, row: Builtin, found: Mapping[str, Any]) -> None:
     for pattern in _COPIED:
         for path in source.glob(pattern):
             shutil.copyfile(path, out / path.name)
-    if is_delta(out):
+    if has_base(out):
         move_base(out, source, out)
     strip_places(out)
     (out / "README.md").write_text(_card(row, found), encoding="utf-8")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from albatross.checkpoints.base_file import find_base, is_delta
+from albatross.checkpoints.base_file import find_base, has_base
 from albatross.checkpoints.delta import vocabulary_folder
 from albatross.checkpoints.huggingface import published_gelu
 from albatross.config import VARIANTS, AlbertConfig, published_names, unshared, variant
@@ -123,7 +123,7 @@ def _source_facts(source: Source) -> dict[str, Any]:
         "tensors": f"{len(source.arrays)} in {', '.join(dtypes)}",
         "optimizer slots": len(source.skipped),
         "unknown tensors": ", ".join(source.left) or "none",
-        **({"base": str(find_base(source.files).resolve())} if is_delta(source.files) else {}),
+        **({"base": str(find_base(source.files).resolve())} if has_base(source.files) else {}),
         "vocabulary": _vocabulary(source.files),
         "weights on disk": _size(sum(path.stat().st_size for path in files)),
         "checksums": source.verified,

@@ -104,14 +104,14 @@ def test_another_base_is_refused(delta_of, pretrained, finetuned, tmp_path, file
 
 def test_a_base_that_is_no_whole_model_is_refused(delta_of, pretrained):
     first, second = (delta_of(pretrained, name, FROZEN) for name in "ab")
-    with pytest.raises(FolderError, match="must be a whole model"):
+    with pytest.raises(FolderError, match="must have itself what is left there"):
         load(first, base=second)
 
 
 def test_a_whole_folder_has_no_base(finetuned, pretrained):
     assert not is_delta(finetuned)
     assert root_of(finetuned) == vocabulary_folder(finetuned) == finetuned
-    with pytest.raises(FolderError, match="A base is what a delta folder stands over"):
+    with pytest.raises(FolderError, match="A base is what a folder leaves"):
         read_weights(finetuned, pretrained)
 
 

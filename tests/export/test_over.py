@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from albatross.checkpoints.delta import stood_on
 from albatross.checkpoints.huggingface import EMBEDDINGS
 from albatross.checkpoints.model_folder import read_own_weights, read_weights, write_weights
+from albatross.conversion.convert import convert
 from albatross.errors import ConfigError, FolderError
+from albatross.evaluation.tune import tune
 from albatross.export.folder import export
 from albatross.pipelines.pipeline import load
-from albatross.settings.answering import ExportSettings
+from albatross.settings.answering import ExportSettings, TuneSettings
+from albatross.settings.conversion import ConvertSettings
 from albatross.training.finetune import finetune
 from albatross.training.transfer import Adaptation
 
@@ -136,27 +140,111 @@ def test_a_base_that_has_changed_is_not_answered_with(learned, whole, tmp_path, 
         load(out)
 
 
-def test_embeddings_that_have_learned_are_not_left_out(finetuned, whole, tmp_path):
-    with pytest.raises(FolderError, match=r"with another 'albert.embeddings.*--adapt layers"):
-        export(ExportSettings(finetuned, tmp_path / "out", over=whole))
-    assert not (tmp_path / "out").exists()
+# === The vocabulary alone ===
+
+
+def test_embeddings_that_have_learned_stay_and_the_vocabulary_does_not(
+    finetuned, below, tmp_path, reviews, capsys
+):
+    """Whatever the precision of the two."""
+    out = export(ExportSettings(finetuned, tmp_path / "out", over=below))
+    assert "keeps embeddings of its own, and leaves there the vocabulary" in capsys.readouterr().err
+    names = {path.name for path in out.iterdir()}
+    assert {"base.json", "embed.onnx"} <= names
+    assert "spiece.model" not in names
+    expected = pytest.approx(shares(finetuned, reviews), abs=1e-5)
+    assert shares(out, reviews) == expected
+    assert shares(out, reviews, engine="torch") == expected
+    read_weights(out)
+
+
+def test_a_vocabulary_that_has_moved_is_named(finetuned, whole, tmp_path, reviews):
+    out = export(ExportSettings(finetuned, tmp_path / "out", over=whole))
+    expected = shares(out, reviews)
+    moved = tmp_path / "moved"
+    shutil.move(whole, moved)
+    with pytest.raises(FolderError, match="`base=`"):
+        load(out)
+    for engine in ("onnx", "torch"):
+        assert shares(out, reviews, base=moved, engine=engine) == pytest.approx(expected, abs=1e-5)
+
+
+def test_of_a_vocabularys_base_the_vocabulary_alone_must_stay(finetuned, whole, tmp_path, reviews):
+    out = export(ExportSettings(finetuned, tmp_path / "out", over=whole))
+    expected = shares(out, reviews)
+    for name, is_read in (
+        ("embed.onnx", False),
+        ("model.safetensors", False),
+        ("spiece.model", True),
+    ):
+        file = whole / name
+        file.write_bytes(file.read_bytes() + b" ")
+        if is_read:
+            with pytest.raises(FolderError, match="checksum"):
+                load(out)
+        else:
+            assert shares(out, reviews) == expected
+
+
+def test_what_lends_its_vocabulary_is_not_written_over(finetuned, whole, tmp_path):
+    out = export(ExportSettings(finetuned, tmp_path / "out", over=whole))
+    before = (whole / "model.safetensors").read_bytes()
+    with pytest.raises(FolderError, match="must not write over what it reads"):
+        export(ExportSettings(out, whole))
+    with pytest.raises(FolderError, match="must not be converted onto itself"):
+        convert(ConvertSettings(out, whole))
+    assert (whole / "model.safetensors").read_bytes() == before
+
+
+def test_layers_learn_over_a_model_that_has_left_its_vocabulary(
+    finetune_settings, finetuned, whole, tmp_path, reviews
+):
+    out = export(ExportSettings(finetuned, tmp_path / "out", over=whole))
+    settings = replace(finetune_settings, model=out, out=tmp_path / "more", epochs=1)
+    more = finetune(replace(settings, adapt="layers"))
+    assert [path.name for path in stood_on(more)] == ["more", "out", "below"]
+    assert not any(name.startswith(EMBEDDINGS) for name in read_own_weights(more))
+    assert len(shares(more, reviews)) == len(reviews)
+
+
+def test_folders_that_lend_each_other_a_vocabulary_are_refused(
+    finetuned, whole, tmp_path, change_json
+):
+    out = export(ExportSettings(finetuned, tmp_path / "out", over=whole))
+    change_json(out / "base.json", path="../out")
+    with pytest.raises(FolderError, match="must have itself what is left there"):
+        load(out)
+
+
+def test_temperatures_are_chosen_for_one_that_has_left_its_vocabulary(
+    finetuned, whole, tmp_path, reviews
+):
+    out = export(ExportSettings(finetuned, tmp_path / "out", over=whole))
+    wrong = [(text, LABELS[label == LABELS[0]]) for text, label in reviews[:4]]
+    rows = "\n".join(f"{text}\t{label}" for text, label in [*reviews * 2, *wrong])
+    dev = tmp_path / "dev.tsv"
+    dev.write_text(f"text\tlabel\n{rows}\n", encoding="utf-8")
+    place = tmp_path / "further" / "tuned"
+    tune(TuneSettings(out, place, dev))
+    assert len(shares(place, reviews)) == len(reviews)
+
+
+# === Refused ===
 
 
 def test_another_vocabulary_is_refused(learned, whole, tmp_path):
     file = whole / "tokenizer_config.json"
     settings = json.loads(file.read_text())
     file.write_text(json.dumps(settings | {"do_lower_case": not settings["do_lower_case"]}))
-    with pytest.raises(FolderError, match="vocabulary and embeddings"):
+    with pytest.raises(FolderError, match="with the vocabulary of the exported"):
         export(ExportSettings(learned, tmp_path / "out", over=whole))
 
 
 @pytest.mark.parametrize("values", [{"layer_norm_eps": 1e-5}, {"embedding_projection": False}])
-def test_embeddings_that_are_computed_otherwise_are_refused(
-    learned, whole, tmp_path, change_json, values
-):
+def test_embeddings_that_are_computed_otherwise_stay(learned, whole, tmp_path, change_json, values):
     change_json(whole / "config.json", **values)
-    with pytest.raises(FolderError, match="with another `"):
-        export(ExportSettings(learned, tmp_path / "out", over=whole))
+    out = export(ExportSettings(learned, tmp_path / "out", over=whole))
+    assert any(name.startswith(EMBEDDINGS) for name in read_own_weights(out))
 
 
 def test_the_model_below_is_not_written_over(learned, whole):
@@ -167,17 +255,19 @@ def test_the_model_below_is_not_written_over(learned, whole):
 
 
 def test_a_model_that_is_not_exported_or_has_a_base_is_refused(
-    learned, pretrained, whole, tmp_path
+    learned, finetuned, pretrained, whole, tmp_path
 ):
     over = export(ExportSettings(learned, tmp_path / "one", over=whole))
-    for below in (pretrained, over):
+    beside = export(ExportSettings(finetuned, tmp_path / "two", over=whole))
+    for below in (pretrained, over, beside):
         with pytest.raises(FolderError, match="an exported model that stands on its own"):
             export(ExportSettings(learned, tmp_path / "out", over=below))
 
 
 def test_a_model_that_predicts_words_keeps_its_embeddings(pretrained, whole, tmp_path):
-    with pytest.raises(FolderError, match="needs the embeddings itself"):
-        export(ExportSettings(pretrained, tmp_path / "out", over=whole))
+    out = export(ExportSettings(pretrained, tmp_path / "out", over=whole))
+    assert any(name.startswith(EMBEDDINGS) for name in read_own_weights(out))
+    assert load(out)("a [MASK] film.") == load(whole)("a [MASK] film.")
 
 
 @pytest.mark.parametrize(("single_file", "page"), [(True, False), (True, True), (False, True)])

@@ -69,6 +69,13 @@ def test_a_small_model_reads_few_records_of_your_own_more_often(task, kind, reco
     assert preset_of(task, kind, variant("albert-base-v2"), records=records).epochs == 5
 
 
+def test_a_small_model_reads_few_questions_of_your_own_more_often():
+    mini, base = variant("albatross-mini"), variant("albert-base-v2")
+    found = [preset_of("spans", "spans", c, records=3_000).epochs for c in (mini, base)]
+    assert found == [15, 3]
+    assert preset_of("squad1", "spans", mini, records=3_000).epochs == 2
+
+
 @pytest.mark.parametrize("task", PUBLISHED)
 def test_what_the_paper_says_of_a_benchmark_holds_for_few_records_too(task):
     found = preset_of(task, "classification", variant("albatross-mini"), records=100)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from albatross.bench.result import Bench, Timing
-from albatross.checkpoints.delta import root_of
+from albatross.checkpoints.delta import root_of, vocabulary_files, vocabulary_folder
 from albatross.config import AlbertConfig
 from albatross.costs import model_cost
 from albatross.data.packing import Example, pack
@@ -102,7 +102,8 @@ def bench(settings: BenchSettings) -> Bench:
 
 def _file_bytes(folder: Path) -> int:
     """Return what a folder takes on disk, with the base that it stands on."""
-    files = (file for each in {folder, root_of(folder)} for file in each.iterdir())
+    files = {file for each in {folder, root_of(folder)} for file in each.iterdir()}
+    files |= {*vocabulary_files(vocabulary_folder(folder))}
     return sum(file.stat().st_size for file in files if file.is_file())
 
 

@@ -1,9 +1,9 @@
-"""`base.json`: over which model a delta folder stands.
+"""`base.json`: over which model a folder stands that leaves there what both have.
 
 A delta folder holds the tensors that a training changed or added, and nothing else that its base
-has: neither the other weights nor the vocabulary. The base is known by the checksums of its files,
-so that a folder is never answered with over another model. Which tensors there are is not known
-here.
+has: neither the other weights nor the vocabulary. Another folder may have all its weights, and
+leave the vocabulary alone below. The base is known by the checksums of its files, so that a folder
+is never answered with over another model. Which tensors there are is not known here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from albatross.errors import FolderError
 from albatross.report import file_digest
 
 BASE = "base.json"
+_WEIGHTS = (".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class BaseFile:
     Attributes:
         path: of the base, as seen from the delta folder, with slashes
         name: of the base's folder
-        sha256: checksums of the base's weights and vocabulary, by file
+        sha256: checksums of the base's weights, unless the folder has its own, and vocabulary, by
+            file
     """
 
     path: str
@@ -36,9 +38,18 @@ class BaseFile:
     sha256: dict[str, str]
 
 
-def is_delta(folder: Path) -> bool:
-    """Whether a folder stands over a base."""
+def has_base(folder: Path) -> bool:
+    """Whether a folder stands over a base, with its weights or its vocabulary alone."""
     return (folder / BASE).is_file()
+
+
+def is_delta(folder: Path) -> bool:
+    """Whether weights of a folder are those of a base.
+
+    Raises:
+        FolderError: `base.json` is damaged.
+    """
+    return has_base(folder) and any(name.endswith(_WEIGHTS) for name in _read(folder).sha256)
 
 
 def write_base(folder: Path, place: Path, base: Path, files: Iterable[Path]) -> None:
@@ -70,15 +81,15 @@ def move_base(folder: Path, old: Path, new: Path) -> None:
 
 
 def find_base(folder: Path, base: str | Path | None = None) -> Path:
-    """Return the model that a delta folder stands over.
+    """Return the model that a folder stands over.
 
     Args:
-        folder: the delta folder.
+        folder: one that has a base.
         base: where its base is now; by default where the folder says, or the built-in model of that
             name.
 
     Raises:
-        FolderError: it is not there, or is a delta folder itself.
+        FolderError: it is not there, or has not itself what is left there.
     """
     said = _read(folder)
     if base is not None:
@@ -89,23 +100,24 @@ def find_base(folder: Path, base: str | Path | None = None) -> Path:
         found = find_model(said.name)
     else:
         raise FolderError(
-            f"A delta folder needs the model that it was trained over. Received: {str(folder)!r}"
+            f"A folder with a base needs the model that it was made over. Received: {str(folder)!r}"
             f" over {said.path!r}, which is not there. Put the folder {said.name!r} there again, or"
             " pass where it is now as `base=`."
         )
-    if is_delta(found):
+    # Weights may stand over a model that has left its vocabulary below, and no chain is longer.
+    if is_delta(found) or (has_base(found) and not is_delta(folder)):
         raise FolderError(
-            "The base of a delta folder must be a whole model. Received:"
-            f" {str(found)!r}, which has a base itself. Give that one."
+            "A base must have itself what is left there. Received:"
+            f" {str(found)!r}, which has a base. Give that one."
         )
     return found
 
 
 def check_base(folder: Path, base: Path, names: Iterable[str] | None = None) -> None:
-    """Compare files of a base with the checksums that a delta folder has of them.
+    """Compare files of a base with the checksums that a folder over it has of them.
 
     Args:
-        folder: the delta folder.
+        folder: one that has a base.
         base: the model below it.
         names: of files that the folder must have a checksum of; by default those of the base's
             files that it has one of and that hold no weights.
@@ -115,14 +127,14 @@ def check_base(folder: Path, base: Path, names: Iterable[str] | None = None) -> 
     """
     digests = _read(folder).sha256
     if names is None:
-        names = [n for n in digests if not n.endswith((".safetensors", ".bin"))]
+        names = [name for name in digests if not name.endswith(_WEIGHTS)]
     for name in names:
         file = base / name
         if not file.is_file() or file_digest(file)["sha256"] != digests.get(name):
             raise FolderError(
-                f"A delta folder must stand over the model that it was trained over, by `{name}`'s"
+                f"A folder must stand over the model that it was made over, by `{name}`'s"
                 f" checksum in `{BASE}`. Received: {str(folder)!r} over {str(base)!r}, whose file"
-                " is another or missing. Pass the right model as `base=`, or train again."
+                " is another or missing. Pass the right model as `base=`, or make it again."
             )
 
 

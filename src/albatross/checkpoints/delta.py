@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.atomic import check_free, read_json
-from albatross.checkpoints.base_file import check_base, find_base, is_delta, write_base
+from albatross.checkpoints.base_file import (
+    check_base,
+    find_base,
+    has_base,
+    is_delta,
+    write_base,
+)
 from albatross.checkpoints.huggingface import Arrays
 from albatross.checkpoints.model_folder import RUN, read_weights, weight_files, write_model
 from albatross.config import AlbertConfig
@@ -25,8 +31,18 @@ _VOCABULARIES = ("*.model", "vocab*.txt", "tokenizer.json", "tokenizer_config.js
 
 
 def root_of(folder: Path, base: str | Path | None = None) -> Path:
-    """Return the whole model below a folder: its base, or the folder itself."""
+    """Return the model with the weights that a folder has not: its base, or the folder itself."""
     return find_base(folder, base) if is_delta(folder) else folder
+
+
+def stood_on(folder: Path) -> list[Path]:
+    """Return a folder with all folders that it needs, itself first."""
+    return [folder, *(stood_on(find_base(folder)) if has_base(folder) else [])]
+
+
+def vocabulary_files(folder: Path) -> list[Path]:
+    """Return the files that a tokenizer may be opened from, in a folder itself."""
+    return [path for pattern in _VOCABULARIES for path in sorted(folder.glob(pattern))]
 
 
 def check_not_read(out: Path, reads: Sequence[Path]) -> None:
@@ -40,7 +56,7 @@ def check_not_read(out: Path, reads: Sequence[Path]) -> None:
         FolderError: the place is such a one.
     """
     check_free(out)
-    if out.resolve() in {each.resolve() for read in reads for each in (read, root_of(read))}:
+    if out.resolve() in {each.resolve() for read in reads for each in stood_on(read)}:
         raise FolderError(
             f"A command must not write over what it reads. Received: {str(out)!r} for both."
             " Name another folder."
@@ -68,16 +84,16 @@ def check_place(out: Path, reads: Sequence[Path], mark: str) -> None:
 
 
 def vocabulary_folder(folder: Path, base: str | Path | None = None) -> Path:
-    """Return where a folder's vocabulary lies: a delta folder's is its base's.
+    """Return where a folder's vocabulary lies: that of one over a base is the base's.
 
     Raises:
         FolderError: the base is not there, or its vocabulary is another.
     """
-    if not is_delta(folder):
+    if not has_base(folder):
         return folder
     found = find_base(folder, base)
     check_base(folder, found)
-    return found
+    return vocabulary_folder(found)
 
 
 def embedding_folder(folder: Path, base: str | Path | None = None) -> Path:
@@ -102,8 +118,13 @@ def stand_over(folder: Path, place: Path, base: Path, more: Sequence[str] = ()) 
         base: the model below it, a whole one.
         more: other files of the base whose bytes must stay.
     """
-    files = [path for pattern in (*_VOCABULARIES, *more) for path in sorted(base.glob(pattern))]
-    write_base(folder, place, base, [*weight_files(base), *files])
+    others = [path for pattern in more for path in sorted(base.glob(pattern))]
+    write_base(folder, place, base, [*weight_files(base), *vocabulary_files(base), *others])
+
+
+def leave_vocabulary(folder: Path, place: Path, base: Path) -> None:
+    """Write `base.json` into a folder being built that has all its weights, and no vocabulary."""
+    write_base(folder, place, base, vocabulary_files(base))
 
 
 def changed_arrays(arrays: Mapping[str, NDArray[np.generic]], base: Arrays) -> Arrays:

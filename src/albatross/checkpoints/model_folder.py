@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from albatross.atomic import read_json, write_json
-from albatross.checkpoints.base_file import check_base, find_base, is_delta
+from albatross.checkpoints.base_file import check_base, find_base, has_base, is_delta
 from albatross.checkpoints.eight_bits import check_floats, stand_ins
 from albatross.checkpoints.huggingface import Arrays, canonical, published_gelu
 from albatross.checkpoints.safetensors_file import map_arrays, write_arrays
@@ -112,10 +112,10 @@ def read_stored_weights(folder: Path, base: str | Path | None = None) -> Arrays:
         replaced = {*own, *stand_ins({name: array.shape for name, array in own.items()})}
         kept = {n: a for n, a in _read(below).items() if n.startswith("albert.")}
         return {n: a for n, a in kept.items() if n not in replaced} | own
-    if base is not None:
+    if base is not None and not has_base(folder):
         raise FolderError(
-            "A base is what a delta folder stands over. Received: base="
-            f"{str(base)!r} for {str(folder)!r}, which has all its weights. Leave it out."
+            "A base is what a folder leaves weights or vocabulary in. Received: base="
+            f"{str(base)!r} for {str(folder)!r}, which has all its own. Leave it out."
         )
     return own
 

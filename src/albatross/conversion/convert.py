@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from albatross.atomic import check_free, read_json, write_json, writing
-from albatross.checkpoints.delta import root_of
+from albatross.checkpoints.delta import stood_on
 from albatross.checkpoints.eight_bits import check_floats
 from albatross.checkpoints.huggingface import (
     Arrays,
@@ -116,7 +116,7 @@ def missing_parts(source: Source) -> tuple[str, ...]:
 
 def _check_place(out: Path, source: Source) -> None:
     """Refuse to write over what is being read: its tensors are still in the file."""
-    read = (source.files, source.path, root_of(source.files))
+    read = (source.path, *stood_on(source.files))
     if out.resolve() in (*(each.resolve() for each in read), *source.path.parents):
         raise FolderError(
             f"A checkpoint must not be converted onto itself. Received: {str(out)!r} for both."

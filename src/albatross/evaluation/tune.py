@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from albatross.atomic import write_json, writing
-from albatross.checkpoints.base_file import is_delta, move_base
+from albatross.checkpoints.base_file import has_base, move_base
 from albatross.checkpoints.delta import check_place
 from albatross.checkpoints.model_folder import CARD, RUN, read_run
 from albatross.engine.open import OpenModel, open_model
@@ -147,7 +147,7 @@ def _write(settings: TuneSettings, opened: OpenModel, chosen: Task[Any], found: 
         for file in opened.folder.iterdir():
             if file.is_file() and not file.name.startswith("."):
                 shutil.copy(file, draft)
-        if is_delta(opened.folder):
+        if has_base(opened.folder):
             move_base(draft, opened.folder, settings.out)
         write_tasks(draft, [*{**opened.tasks, chosen.name: chosen}.values()])
         kept = {name: value for name, value in found.to_dict().items() if name != "out"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -32,7 +33,7 @@ from albatross.engine.open import open_model, open_tokenizer, with_exits
 from albatross.errors import ConfigError, MissingDependencyError
 from albatross.export.accuracy import Labelled, check_accuracy, check_probes, read_labelled
 from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
-from albatross.export.over import check_below, without_embeddings, write_over
+from albatross.export.over import leaves_embeddings, without_embeddings, write_over
 from albatross.export.web_page import check_page, write_page
 from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import data_digest, file_digest
@@ -54,6 +55,8 @@ class _Model:
     tasks: Sequence[Task[Any]]
     heads: Mapping[str, HeadSpec]
     run: Mapping[str, Any]
+    vocabulary: Path | None = None
+    """Where its vocabulary stays."""
     below: Path | None = None
     """Where its embeddings stay."""
 
@@ -65,7 +68,8 @@ def export(settings: ExportSettings) -> Path:
     installed, both engines must agree on it within 1e-4, or nothing is written. In 8 bits it is
     for ONNX Runtime alone. Of a delta folder it is a whole one, and an adapter is merged into its
     weights where one weight results. Of a pre-trained model it predicts words. With `--over` it
-    leaves out the embeddings, which it finds in another exported folder.
+    leaves out the vocabulary and, where they are the same, the embeddings, which it finds in
+    another exported folder.
 
     Raises:
         ConfigError: two files of `--dev` for one task.
@@ -75,11 +79,11 @@ def export(settings: ExportSettings) -> Path:
         MissingDependencyError: onnx is not installed.
     """
     source = find_model(settings.model)
-    below = None if settings.over is None else find_model(settings.over)
-    check_place(settings.out, [source, *([] if below is None else [below])], mark="export")
-    model = _read(source, below)
-    if below is not None:
-        check_below(below, model.config, model.arrays, model.tokenizer, settings.dtype)
+    over = None if settings.over is None else find_model(settings.over)
+    check_place(settings.out, [source, *([] if over is None else [over])], mark="export")
+    model = _read(source)
+    if over is not None:
+        model = _over(model, over, settings)
     if settings.single_file or settings.page:
         _check_answers_at_once(model.tasks)
     if settings.page:
@@ -105,7 +109,16 @@ def _put_into_one_file(folder: Path, model: _Model, settings: ExportSettings) ->
         write_page(folder, model.tokenizer)
 
 
-def _read(source: Path, below: Path | None) -> _Model:
+def _over(model: _Model, over: Path, settings: ExportSettings) -> _Model:
+    """Leave in another exported model what it can have for this one, and say if that is little."""
+    shared = leaves_embeddings(over, model.config, model.arrays, model.tokenizer, settings.dtype)
+    if not shared:
+        told = "keeps embeddings of its own, and leaves there the vocabulary alone"
+        print(f"Over {settings.over}, {settings.model} {told}.", file=sys.stderr)
+    return replace(model, vocabulary=over, below=over if shared else None)
+
+
+def _read(source: Path) -> _Model:
     """Read a model folder with all that an export holds of it, or finds in the folder below."""
     config, weights = read_config(source), read_weights(source)
     if is_mergeable(config):
@@ -122,7 +135,7 @@ def _read(source: Path, below: Path | None) -> _Model:
     if any(isinstance(task, GenerationTask) for task in tasks):
         kept |= {"decoder.", f"{WORDS}."}
     arrays = {n: array for n, array in weights.items() if n.startswith(tuple(kept))}
-    return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source), below)
+    return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source))
 
 
 def _write(
@@ -149,10 +162,10 @@ def _write(
     else:
         arrays = {name: array.astype(dtype) for name, array in arrays.items()}
     write_model(folder, config, arrays, {**model.run, "export": {"dtype": dtype}})
-    if below is None:
+    if model.vocabulary is None:
         model.tokenizer.save(folder)
     else:
-        write_over(folder, place, below)
+        write_over(folder, place, model.vocabulary, embeddings=below is not None)
     write_tasks(folder, model.tasks)
     if (model.source / CARD).is_file():
         shutil.copyfile(model.source / CARD, folder / CARD)
@@ -173,7 +186,7 @@ def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> No
     dtype, labelled = settings.dtype, read_labelled(model.tasks, settings.dev)
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary)
-        _write(plain, plain, replace(model, below=None), "float32")
+        _write(plain, plain, replace(model, vocabulary=None, below=None), "float32")
         if dtype == "int8":
             with suppress(MissingDependencyError):
                 _compare_engines(plain, model)

@@ -1,6 +1,7 @@
-"""An export over another exported model, whose embeddings it has and leaves there.
+"""An export over another exported model, whose vocabulary it has and leaves there.
 
-Of a small model they are most of the bytes: 2.1 of 2.7 M weights where layers are shared.
+And the embeddings, where they are the same. Of a small model these are most of the bytes: 2.1 of
+2.7 M weights where layers are shared; its vocabulary is as large as its layers in 8 bits.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.checkpoints.base_file import is_delta
-from albatross.checkpoints.delta import stand_over
+from albatross.checkpoints.base_file import has_base
+from albatross.checkpoints.delta import leave_vocabulary, stand_over
 from albatross.checkpoints.eight_bits import INT8, SCALE, holds_int8
 from albatross.checkpoints.huggingface import EMBEDDINGS, Arrays
 from albatross.checkpoints.model_folder import read_config, read_own_weights
@@ -26,18 +27,16 @@ from albatross.tokenizer.folder import AnyTokenizer
 _HALF_STEP = 0.501
 # What the embeddings' graph takes from the configuration, beside what their shapes say.
 _TAKEN = ("embedding_projection", "layer_norm_eps")
-_RULE = "`--over` needs the model whose vocabulary and embeddings the exported one has, unchanged."
-_REMEDY = "Fine-tune from it with --adapt layers, or leave it out."
 
 
-def check_below(
+def leaves_embeddings(
     below: Path,
     config: AlbertConfig,
     arrays: Mapping[str, NDArray[np.generic]],
     tokenizer: AnyTokenizer,
     dtype: str,
-) -> None:
-    """Refuse to stand over a model that answers for other pieces, or with other embeddings.
+) -> bool:
+    """Whether a model can leave its embeddings below; its vocabulary it can, or is refused.
 
     Args:
         below: the exported model.
@@ -47,36 +46,35 @@ def check_below(
         dtype: in which it is exported.
 
     Raises:
-        FolderError: it is not exported, has a base itself, is in 8 bits below floats, or has
-            another vocabulary or other embeddings; or the model above predicts words, for which it
-            needs them itself.
+        FolderError: it is not exported, has a base itself, or another vocabulary; or it has the
+            same embeddings in 8 bits, and the model above is in floats.
     """
-    if not is_exported(below) or is_delta(below):
+    if not is_exported(below) or has_base(below):
         raise FolderError(
             "`--over` needs an exported model that stands on its own. Received:"
             f" {str(below)!r}. Run `albatross export` on it."
         )
-    if any(name.startswith(f"{WORDS}.") for name in arrays):
-        raise FolderError(
-            "A model that predicts words needs the embeddings itself. Received: --over"
-            f" {str(below)!r} for one. Leave it out."
-        )
     found = read_config(below)
-    for key in _TAKEN:
-        if getattr(found, key) != getattr(config, key):
-            raise FolderError(f"{_RULE} Received: {str(below)!r} with another `{key}`. {_REMEDY}")
     other = open_tokenizer(below, found)
     if repr(tokenizer) != repr(other):
-        raise FolderError(f"{_RULE} Received: {tokenizer!r} over {other!r}. {_REMEDY}")
+        raise FolderError(
+            "`--over` needs a model with the vocabulary of the exported one. Received:"
+            f" {tokenizer!r} over {other!r}. Leave it out."
+        )
+    # Words are predicted by the embeddings' own table.
+    predicts_words = any(name.startswith(f"{WORDS}.") for name in arrays)
+    if predicts_words or any(getattr(found, key) != getattr(config, key) for key in _TAKEN):
+        return False
     stored = read_own_weights(below)
+    tables = (name for name in arrays if name.startswith(EMBEDDINGS))
+    if not all(_is_stored(name, np.asarray(arrays[name], np.float32), stored) for name in tables):
+        return False
     if dtype != "int8" and holds_int8(stored):
         raise FolderError(
             f"A model in floats needs embeddings in floats. Received: --dtype {dtype} over"
             f" {str(below)!r}, which is in 8 bits. Export with --dtype int8."
         )
-    for name in (name for name in arrays if name.startswith(EMBEDDINGS)):
-        if not _is_stored(name, np.asarray(arrays[name], np.float32), stored):
-            raise FolderError(f"{_RULE} Received: {str(below)!r} with another {name!r}. {_REMEDY}")
+    return True
 
 
 def without_embeddings(
@@ -86,9 +84,19 @@ def without_embeddings(
     return {name: array for name, array in arrays.items() if not name.startswith(EMBEDDINGS)}
 
 
-def write_over(folder: Path, place: Path, below: Path) -> None:
-    """Write `base.json` into an export being built, which knows the base's graph, too."""
-    stand_over(folder, place, below, [EMBED_FILE])
+def write_over(folder: Path, place: Path, below: Path, *, embeddings: bool) -> None:
+    """Write `base.json` into an export being built.
+
+    Args:
+        folder: being built.
+        place: where it will stand.
+        below: the model below it.
+        embeddings: whether it has left these there, too, with their graph.
+    """
+    if embeddings:
+        stand_over(folder, place, below, [EMBED_FILE])
+    else:
+        leave_vocabulary(folder, place, below)
 
 
 def _is_stored(name: str, values: NDArray[np.float32], stored: Arrays) -> bool:

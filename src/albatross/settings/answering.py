@@ -137,8 +137,8 @@ class ExportSettings(Settings):
     """With --dev: points of the task's main figure that may be lost; past them nothing is written.
     A point is a hundredth of the figure."""
     over: Path | None = None
-    """An exported model with the same embeddings, such as `pretrained` for what --adapt layers
-    learned: they stay there, and the folder, a sixth as large, stands on it."""
+    """An exported model with the same vocabulary, such as `pretrained`, where that stays, and with
+    it the embeddings where they are the same: of what --adapt layers learned, five sixths."""
     single_file: bool = False
     """Write the whole model as one `model.onnx` for any ONNX Runtime, in place of step graphs and
     model.safetensors; Albatross itself does not open it."""

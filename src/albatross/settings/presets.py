@@ -69,9 +69,9 @@ _HIGHEST_BY_WIDTH = {2_048: 1e-5, 1_024: 2e-5}
 _RATES_OF_SMALL = {128: 5e-4, 256: 3e-4, 512: 2e-4}
 # The same models need more passes over few records of your own than large ones do: as many as make
 # so many records, and at most so many. Found on held-out parts of WikiGold, IMDB, TREC and
-# Banking77 (docs/log.md, 47).
+# Banking77, and on questions of SQuAD (docs/log.md, 47 and 50).
 _READ_IN_ALL, _MOST_EPOCHS = 120_000, 15
-_OF_YOUR_OWN = (USUAL, PRESETS["tagging"], PRESETS["conll"])
+_OF_YOUR_OWN = (USUAL, PRESETS["tagging"], PRESETS["conll"], PRESETS["spans"])
 # Where few weights learn, they may go further at once (SST-2, TREC and RTE with albatross-tiny).
 _FASTER = {"full": 1, "layers": 1, "frozen": 6, "lora": 4, "adapter": 4}
 

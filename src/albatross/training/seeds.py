@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from albatross.atomic import read_json, write_json, writing
-from albatross.checkpoints.base_file import is_delta, move_base
+from albatross.checkpoints.base_file import has_base, move_base
 from albatross.checkpoints.model_folder import CARD, CONFIG, RUN, TASKS, TRAINING_STATE
 from albatross.errors import ConfigError
 from albatross.report import model_card
@@ -149,7 +149,7 @@ def _copy(folder: Path, out: Path, seeds: Mapping[str, Any]) -> None:
     run = {**read_json(folder / RUN), "seeds": dict(seeds)}
     with writing(out) as draft:
         shutil.copytree(folder, draft, dirs_exist_ok=True)
-        if is_delta(folder):
+        if has_base(folder):
             move_base(draft, folder, out)
         write_json(draft / RUN, run)
         kinds = {name: task["kind"] for name, task in read_json(folder / TASKS).items()}
