@@ -143,7 +143,7 @@ class Pretrained:
 
 
 def _made(place: Place, name: str, words: list[Any]) -> Path:
-    """Fine-tune from `pretrained`, export over it in 8 bits, and let records choose temperatures."""
+    """Fine-tune from `pretrained`, export over it in 8 bits, and let records tune it."""
     folders = place.work / "builtins"
     limit = [] if place.limit is None else ["--limit", place.limit, "--epochs", 1]
     floats = place.make("finetune", "pretrained", folders / f"{name}-float", *words, *limit)
