@@ -118,8 +118,8 @@ class Inputs:
         tokens = np.array([cls, *first, sep, *second, sep], dtype=np.int64)
         types = np.repeat([0, 1], [len(first) + 2, len(second) + 1]).astype(np.int64)
         if self.mark_shared:
-            shared = np.isin(tokens, np.intersect1d(first, second))
-            types[shared] += SHARED_TYPE
+            both = {*first} & {*second}
+            types[[token in both for token in tokens.tolist()]] += SHARED_TYPE
         return Example(tokens, types)
 
     def windows(self, count: int, room: int, usual: int | None = None) -> list[slice]:
