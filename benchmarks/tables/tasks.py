@@ -180,9 +180,10 @@ TABLE = Table(
 The built-in encoder `pretrained`, as it was when a row was run (below the table), fine-tuned on
 what could be had of each benchmark, and scored on its development part. Figures are means over
 seeds of the last checkpoint, with their standard deviation; none was chosen on the part it is
-scored on. Where two texts are read together, the model is told which words both have (`--mark-shared`,
-`docs/log.md`, 50). Published ALBERTs are eight times as large or more and saw a thousand times the
-text; `docs/checkpoints.md` says how to open them, and the same commands fine-tune them.
+scored on. Where two texts are read together, the model is told which words both have
+(`--mark-shared`, `docs/log.md`, 50). Published ALBERTs are eight times as large or more and saw a
+thousand times the text; `docs/checkpoints.md` says how to open them, and the same commands
+fine-tune them.
 
 The baseline knows no language. It counts words: TF-IDF with logistic regression for texts, the
 cosine of TF-IDF vectors for similarity and for choices beside their passage, a conditional random
