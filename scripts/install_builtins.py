@@ -25,8 +25,8 @@ from install_encoder import strip_places  # noqa: E402
 from tables.builtins import BUILTINS, TABLE, WAYS, Builtin, shipped  # noqa: E402 (no package)
 from tables.table import is_finished  # noqa: E402
 
-from albatross.atomic import read_json  # noqa: E402
-from albatross.checkpoints.base_file import has_base, move_base  # noqa: E402
+from albatross.atomic import read_json, write_json  # noqa: E402
+from albatross.checkpoints.base_file import BASE, has_base  # noqa: E402
 
 PACKAGE = ROOT / "src" / "albatross" / "builtin"
 # What the models may take in a wheel, which packs its files.
@@ -98,7 +98,8 @@ def _install(source: Path, row: Builtin, found: Mapping[str, Any]) -> None:
         for path in source.glob(pattern):
             shutil.copyfile(path, out / path.name)
     if has_base(out):
-        move_base(out, source, out)
+        base = read_json(out / BASE)
+        write_json(out / BASE, {**base, "path": f"../{base['name']}"})
     strip_places(out)
     (out / "README.md").write_text(_card(row, found), encoding="utf-8")
 

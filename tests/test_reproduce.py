@@ -176,6 +176,14 @@ def test_commands_of_another_place_are_the_same(commands, tmp_path):
     assert str(tmp_path) not in told[0]
 
 
+def test_a_task_that_is_called_as_a_built_in_model_is_none(commands, tmp_path):
+    place = Place(tmp_path / "data", tmp_path / "work")
+    place.make("finetune", "sentiment", place.work / "a", "--name", "sentiment", "--over", "spam")
+    told = (place.work / "a.command").read_text().split()
+    assert [word.split("@")[0] for word in told if "@" in word] == ["sentiment", "spam"]
+    assert told[2:4] == ["--name", "sentiment"]
+
+
 # === The built-ins ===
 
 

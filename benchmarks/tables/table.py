@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ ROWS = Path(__file__).parents[1] / "rows"
 """The rows of the page: kept in the repository, so that each machine can add its own."""
 # What a row has for the reader alone; the rest says what is measured.
 _SHOWN = {"name", "note", "shows", "sets", "scored_on"}
+# What follows these in a command may be spelt like a built-in model, and is none.
+_NAMES = ("--name", "--task")
 _LOCKS: defaultdict[Path, Lock] = defaultdict(Lock)
 
 
@@ -58,7 +61,10 @@ class Place:
         Beside the folder stands the command, with checksums of the models that it names: by another
         one the folder is made anew, and the same one goes on where it was stopped.
         """
-        told = " ".join([verb, *(self._told(word) for word in (source, *words))])
+        told = " ".join(
+            str(word) if before in _NAMES else self._told(word)
+            for before, word in pairwise(["", verb, source, *words])
+        )
         kept = out.with_name(f"{out.name}.command")
         with _LOCKS[out]:
             out.parent.mkdir(parents=True, exist_ok=True)
