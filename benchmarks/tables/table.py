@@ -235,9 +235,11 @@ def _digest(path: Path) -> str:
 
 def _outdated(row: Row, kept: Mapping[str, Any]) -> str:
     """Say what a row was measured with that is another one today; nothing where all is the same."""
-    if kept.get("encoder", encoder()) != encoder():
-        return "encoder"
-    return "" if kept.get("definition") == definition(row) else "command"
+    other = {
+        "encoder": kept.get("encoder", encoder()) != encoder(),
+        "command": kept.get("definition") != definition(row),
+    }
+    return " and ".join(what for what, is_other in other.items() if is_other)
 
 
 def _run_of(row: Row, kept: Mapping[str, Any]) -> str:
