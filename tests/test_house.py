@@ -97,9 +97,10 @@ def is_torch_module(module: str) -> bool:
     return room(module) in TORCH_ROOMS or module in TORCH_FILES
 
 
-def imports(module: str) -> list[Import]:
+@cache
+def imports(module: str) -> tuple[Import, ...]:
     """Everything a module imports: inside functions, under TYPE_CHECKING and by name too."""
-    return list(_imports_below(tree(files()[module]), at_once=True))
+    return tuple(_imports_below(tree(files()[module]), at_once=True))
 
 
 def _imports_below(node: ast.AST, at_once: bool) -> Iterator[Import]:

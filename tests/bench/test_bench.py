@@ -100,8 +100,8 @@ def test_a_file_without_records_is_refused(exported, tmp_path):
         bench(BenchSettings(exported, file=tmp_path / "none.txt"))
 
 
-def test_a_model_of_torch_is_measured_too(finetuned):
-    found = bench(BenchSettings(finetuned, repeats=1, threads=1))
+def test_a_model_of_torch_is_measured_too(finetuned, train_file):
+    found = bench(BenchSettings(finetuned, file=train_file, repeats=1, threads=1))
     assert "TorchEngine" in found.about
 
 
@@ -142,8 +142,9 @@ def test_the_table_has_a_row_for_everything():
     ]
 
 
-def test_json_holds_every_figure(exported, capsys):
-    assert main(["bench", str(exported), "--repeats", "1", "--threads", "1", "--json"]) == 0
+def test_json_holds_every_figure(exported, train_file, capsys):
+    words = ["bench", str(exported), "--file", str(train_file), "--repeats", "1", "--threads", "1"]
+    assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == set(Bench.__dataclass_fields__)
     assert found["lengths"]["8"]["tokens"] == 8

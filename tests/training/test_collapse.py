@@ -138,7 +138,7 @@ def test_a_collapsed_run_begins_anew_and_heals(healed):
 
 def test_a_run_that_never_heals_says_so(run):
     with pytest.raises(TrainingError, match=r"It did so 3 times, last at 2\.5"):
-        run(learning_rate=10.0, epochs=70)
+        run(limit=16, learning_rate=10.0, epochs=70)
 
 
 def test_a_restart_that_is_stopped_goes_on_as_it_was(run, healed, monkeypatch):

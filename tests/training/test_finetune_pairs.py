@@ -44,8 +44,8 @@ def settings(finetune_settings, tmp_path):
     return replace(
         finetune_settings,
         out=tmp_path / "out",
-        train=write_pairs(tmp_path / "train.tsv", 320, 0),
-        dev=write_pairs(tmp_path / "dev.tsv", 200, 1),
+        train=write_pairs(tmp_path / "train.tsv", 240, 0),
+        dev=write_pairs(tmp_path / "dev.tsv", 100, 1),
         name="pairs",
         epochs=12,
     )

@@ -171,7 +171,7 @@ def test_both_tasks_learn_and_the_folder_answers_both(tasks, reviews, pretrained
         ExampleBatches([task.features(r) for r in records[task.name]], 8, seed=0) for task in own
     ]
     optimization = Optimization(
-        extent=Extent(steps=400),
+        extent=Extent(steps=240),
         learning_rate=1e-3,
         warmup=0.1,
         weight_decay=0.01,
