@@ -181,10 +181,11 @@ class Table:
         lines += [] if drawn is None else ["", f"![{self.title}]({drawn.name})"]
         missing = len(self.rows) - len(found)
         said = [f"{number}: {run}" for number, run in enumerate(runs, 1)]
+        left = f" Not measured: {missing} of {len(self.rows)} rows." if missing else ""
         return [
             *lines,
             "",
-            f"Runs: {'; '.join(said)}.{f' {missing} rows are not measured.' if missing else ''}",
+            f"Runs: {'; '.join(said)}.{left}",
             "",
         ]
 
