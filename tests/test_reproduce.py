@@ -73,7 +73,7 @@ def test_what_other_commands_measured_is_marked_until_then(monkeypatch, place):
     assert "| a | 0 | 1 |" in told
     assert "| b | 0 | 2 |" in told
     assert told.count("an earlier command") == 1
-    assert "Not measured: 1 of 2 rows." in told
+    assert "Not measured: 1 of 3 rows." in told
 
 
 def test_what_another_encoder_measured_is_measured_again(monkeypatch, place):
