@@ -31,7 +31,8 @@ from albatross.settings.training import FinetuneSettings, PretrainSettings
 
 ASKED: tuple[tuple[str, str | tuple[str, str]], ...] = (
     ("sentiment", "A lovely film, and not a minute too long."),
-    ("sentiment", "The actors do what they can with a script that has nothing to say."),
+    ("sentiment", "Two hours of my life that I want back."),
+    ("sentiment", "An honest, moving performance."),
     ("spam", "You have won a week in Spain! Call 0800 123 456 to claim."),
     ("question-type", "How many legs has a spider?"),
     ("intent", "please set an alarm for seven"),
@@ -83,6 +84,7 @@ def _answer_with_builtins() -> None:
         answer = load(name)(text)
         asked = text if isinstance(text, str) else " | ".join(text)
         print(f"  {name:<14} {asked:<67}  {' '.join(answer.line().split())}")
+    print("None is always right: builtin/NAME/README.md in the package says how often.")
 
 
 def _rehearse(out: Path) -> list[DemoRow]:
