@@ -145,12 +145,8 @@ def reachable(module: str, at_once_only: bool = False) -> set[str]:
 
 def run_python(code: str) -> str:
     """What a fresh interpreter prints for `code`; it sees this source tree alone."""
-    command = [
-        sys.executable,
-        "-I",
-        "-c",
-        f"import sys; sys.path.insert(0, {str(HOUSE.parent)!r})\n" + code,
-    ]
+    program = f"import sys; sys.path.insert(0, {str(HOUSE.parent)!r})\n{code}"
+    command = [sys.executable, "-I", "-c", program]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.strip()
