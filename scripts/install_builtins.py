@@ -5,7 +5,7 @@
 
 A task ships in a way that beats its plain baseline on every part it was scored on: layers over the
 embeddings of `pretrained`, or, where these lose more than a point, weights of its own; or not at
-all. The cards are written from the rows' figures.
+all. The cards are written from the rows' figures. `--only` leaves the other models as they are.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ _ABOUT = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="the folder `--work` of benchmarks/reproduce.py")
-    work = parser.parse_args().work
+    parser.add_argument("--only", nargs="+", choices=[row.name for row in BUILTINS])
+    arguments = parser.parse_args()
+    work, only = arguments.work, arguments.only or [row.name for row in BUILTINS]
     if missing := [row.name for row in BUILTINS if not TABLE.is_measured(row)]:
         raise SystemExit(f"All tasks must be measured first. Not so: {', '.join(missing)}.")
     figures = {row: read_json(TABLE.kept(row))["figures"] for row in BUILTINS}
@@ -65,12 +67,13 @@ def main() -> None:
         told = ", ".join(f"{each} {_told(found[each], row.figure)}" for each in WAYS)
         plain = " / ".join(f"{value:.4f}" for value in found["baselines"])
         print(f"{row.name:<16} {way or 'not shipped'}: {told}, baseline {plain}")
-        if way is not None:
+        if way is not None and row.name in only:
             sources[row] = work / "builtins" / f"{row.name}{_ENDINGS[way]}"
     if unmade := [str(each) for each in sources.values() if not is_finished(each)]:
         raise SystemExit(f"Nothing was changed: there is no finished {', '.join(unmade)}.")
     for row in BUILTINS:
-        shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
+        if row.name in only:
+            shutil.rmtree(PACKAGE / row.name, ignore_errors=True)
     for row, source in sources.items():
         _install(source, row, figures[row])
     packed = _packed(PACKAGE)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -29,6 +30,7 @@ from tables.table import Place
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
 _WRITING = RLock()
+_NUMBER_OR_ADDRESS = re.compile(r"\d|www|http")
 
 
 def one_at_a_time(write: Callable[Given, Returned]) -> Callable[Given, Returned]:
@@ -190,7 +192,11 @@ def write_builtin_records(place: Place) -> None:
 
 
 def _write_spam(path: Path, work: Path) -> None:
-    """Part the messages, a fifth of each kind to be scored on; equal ones stay together."""
+    """Part the messages, a fifth of each kind to be scored on; equal ones stay together.
+
+    Of its spam 95 % holds a digit, of its other messages 16 %. So that words are learned, too, each
+    message is learned from and scored on a second time without words that hold a digit or address.
+    """
     rows = [tuple(line.split("\t", 1)) for line in _lines(path)]
     draw = stream(0, "spam")
     parts: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
@@ -200,8 +206,17 @@ def _write_spam(path: Path, work: Path) -> None:
         for row in rows:
             if row[0] == label:
                 parts["test" if row[1] in chosen else "train"].append((row[1], label))
-    for name, part in parts.items():
-        write_table(work / f"spam-{name}.tsv", part)
+    bare = {
+        name: [(_without_numbers(text), label) for text, label in parts[name]] for name in parts
+    }
+    write_table(work / "spam-train.tsv", parts["train"] + bare["train"])
+    write_table(work / "spam-test.tsv", parts["test"])
+    write_table(work / "spam-test-bare.tsv", bare["test"])
+
+
+def _without_numbers(text: str) -> str:
+    """Return a text without words that hold a digit or an address; as it is if none is left."""
+    return " ".join(word for word in text.split() if not _NUMBER_OR_ADDRESS.search(word)) or text
 
 
 def _write_intents(path: Path, work: Path) -> None:
