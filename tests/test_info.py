@@ -49,7 +49,7 @@ def test_the_table_names_every_variant():
 
 
 def test_a_folder_over_a_base_is_described_with_its_vocabulary():
-    found = info(InfoSettings("spam")).facts
+    found = info(InfoSettings("question-type")).facts
     assert found["base"].endswith("pretrained")
     assert "16384 pieces" in found["vocabulary"]
     assert found["graphs"] == "heads.onnx, layer.0.onnx"

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from albatross.checkpoints.eight_bits import rounded
 from albatross.checkpoints.model_folder import read_stored_weights
 from albatross.config import AlbertConfig, variant
 from albatross.engine.open import open_model
@@ -35,8 +36,7 @@ def rounds_coarsely(monkeypatch):
     """Makes every weight of an export zero: even one bit and a sign knows the reviews by heart."""
     from albatross.export import quantization
 
-    plain = quantization.rounded
-    monkeypatch.setattr(quantization, "rounded", lambda values, _: plain(0 * values, 1))
+    monkeypatch.setattr(quantization, "rounded", lambda values, _: rounded(0 * values, 1))
 
 
 def run_of(folder):

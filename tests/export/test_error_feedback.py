@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albatross.checkpoints.eight_bits import LARGEST_WEIGHT
+from albatross.checkpoints.eight_bits import LARGEST_WEIGHT, rounded
 from albatross.export import error_feedback as module
 from albatross.export.error_feedback import compensated
-from albatross.export.quantization import quantise, rounded
+from albatross.export.quantization import quantise
 
 
 def drawn(seed, wide_in=60, wide_out=24, rows=400):

@@ -4,17 +4,27 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from albatross.checkpoints.delta import stood_on
 from albatross.checkpoints.huggingface import EMBEDDINGS
-from albatross.checkpoints.model_folder import read_own_weights, read_weights, write_weights
+from albatross.checkpoints.model_folder import (
+    read_config,
+    read_own_weights,
+    read_stored_weights,
+    read_weights,
+    write_weights,
+)
+from albatross.checkpoints.word_rows import IDS, ROWS, SCALES, TABLE, WHOLE
 from albatross.conversion.convert import convert
+from albatross.engine.open import open_tokenizer
 from albatross.errors import ConfigError, FolderError
 from albatross.evaluation.tune import tune
 from albatross.export.folder import export
+from albatross.info import info
 from albatross.pipelines.pipeline import load
-from albatross.settings.answering import ExportSettings, TuneSettings
+from albatross.settings.answering import ExportSettings, InfoSettings, TuneSettings
 from albatross.settings.conversion import ConvertSettings
 from albatross.training.finetune import finetune
 from albatross.training.transfer import Adaptation
@@ -138,6 +148,84 @@ def test_a_base_that_has_changed_is_not_answered_with(learned, whole, tmp_path, 
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(FolderError, match="checksum"):
         load(out)
+
+
+# === Rows of the word table ===
+
+
+@pytest.fixture
+def with_rows(finetuned, whole, tmp_path):
+    """A model all of whose weights have learned, in 8 bits over the one that it started from."""
+    return export(ExportSettings(finetuned, tmp_path / "out", "int8", over=whole))
+
+
+def test_the_rows_that_learning_has_moved_are_those_of_its_pieces(with_rows, finetuned, reviews):
+    tokenizer = open_tokenizer(finetuned, read_config(finetuned))
+    met = {piece for text, _ in reviews for piece in tokenizer.encode(text)}
+    own = read_own_weights(with_rows)
+    moved = {*own[IDS].tolist()}
+    assert met <= moved
+    # A number that lies between two steps may fall to the other one by decay.
+    assert len(moved - met - {tokenizer.cls_id, tokenizer.sep_id}) <= 3
+    assert own[ROWS].shape == (len(own[IDS]), read_config(finetuned).embedding_size)
+    assert not {TABLE, WHOLE, SCALES} & own.keys()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_over_any_floats_it_answers_as_a_whole_export(
+    finetuned, pretrained, tmp_path, reviews, dtype, capsys
+):
+    below = export(ExportSettings(pretrained, tmp_path / "below", dtype))
+    out = export(ExportSettings(finetuned, tmp_path / "out", "int8", over=below))
+    assert "rows of its word table that learning has moved" in capsys.readouterr().err
+    alone = export(ExportSettings(finetuned, tmp_path / "alone", "int8"))
+    assert shares(out, reviews) == pytest.approx(shares(alone, reviews), abs=1e-3)
+    assert (out / "model.safetensors").stat().st_size < (alone / "model.safetensors").stat().st_size
+
+
+def test_the_joined_table_is_that_of_a_whole_export(with_rows, finetuned, tmp_path):
+    alone = export(ExportSettings(finetuned, tmp_path / "alone", "int8"))
+    found, expected = read_stored_weights(with_rows), read_stored_weights(alone)
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        near = 0.01 if name == SCALES else 0  # decay took less from a row's scale
+        ours, whole = (np.asarray(each, np.float32) for each in (found[name], array))
+        np.testing.assert_allclose(ours, whole, rtol=near, err_msg=name)
+    told = [info(InfoSettings(str(each))).facts for each in (with_rows, alone)]
+    assert all(told[0][key] == told[1][key] for key in ("tensors", "heads", "unknown tensors"))
+
+
+def test_a_table_of_rows_needs_its_own_base(with_rows, whole, tmp_path, reviews):
+    expected = shares(with_rows, reviews)
+    moved = tmp_path / "moved"
+    shutil.move(whole, moved)
+    with pytest.raises(FolderError, match="`base=`"):
+        load(with_rows)
+    assert shares(with_rows, reviews, base=moved) == expected
+    file = moved / "model.safetensors"
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(FolderError, match="checksum"):
+        load(with_rows, base=moved)
+
+
+@pytest.mark.parametrize("spoilt", [-1, 10**6])
+def test_rows_that_the_table_has_not_are_refused(with_rows, spoilt):
+    arrays = {name: array.copy() for name, array in read_own_weights(with_rows).items()}
+    arrays[IDS][0] = spoilt
+    write_weights(with_rows, arrays)
+    run = json.loads((with_rows / "run.json").read_text())
+    del run["sha256"]["model.safetensors"]
+    (with_rows / "run.json").write_text(json.dumps(run))
+    with pytest.raises(FolderError, match="must hold rows of it by their numbers"):
+        load(with_rows)
+
+
+def test_over_a_table_with_fewer_steps_none_is_left(finetuned, pretrained, tmp_path, capsys):
+    """That of a model in 8 bits that predicts words."""
+    below = export(ExportSettings(pretrained, tmp_path / "below", "int8"))
+    out = export(ExportSettings(finetuned, tmp_path / "out", "int8", over=below))
+    assert "keeps embeddings of its own" in capsys.readouterr().err
+    assert WHOLE in read_own_weights(out)
 
 
 # === The vocabulary alone ===

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto
 from transformers import AlbertForSequenceClassification
 
-from albatross.checkpoints.eight_bits import LARGEST_ENTRY, LARGEST_WEIGHT
+from albatross.checkpoints.eight_bits import LARGEST_ENTRY, LARGEST_WEIGHT, rounded
 from albatross.checkpoints.huggingface import (
     encoder_shapes,
     head_shapes,
@@ -27,7 +27,7 @@ from albatross.engine.open import open_model
 from albatross.errors import FolderError
 from albatross.export.folder import export
 from albatross.export.graph import Graph, Weights
-from albatross.export.quantization import quantise, rounded
+from albatross.export.quantization import quantise
 from albatross.head_spec import HeadSpec
 from albatross.info import info
 from albatross.pipelines.pipeline import load

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from albatross.checkpoints.huggingface import Arrays
 from albatross.errors import FolderError
@@ -88,3 +89,16 @@ def stand_ins(shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         elif last != SCALE:
             found[name] = shape
     return {name: np.broadcast_to(np.float32(0), shape) for name, shape in found.items()}
+
+
+def rounded(
+    values: NDArray[np.float32], largest: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return rows as whole numbers of at most `largest`, and the scale of each row.
+
+    >>> rounded(np.array([[1.0, -0.25]], dtype=np.float32), 63)[0].tolist()
+    [[63, -16]]
+    """
+    scales = np.maximum(np.abs(values).max(1), np.float32(1e-12)) / np.float32(largest)
+    whole = np.round(values / scales[:, None]).clip(-largest, largest).astype(np.int8)
+    return whole, scales.astype(np.float32)

@@ -27,6 +27,7 @@ from albatross.checkpoints.base_file import check_base, find_base, has_base, is_
 from albatross.checkpoints.eight_bits import check_floats, stand_ins
 from albatross.checkpoints.huggingface import Arrays, canonical, published_gelu
 from albatross.checkpoints.safetensors_file import map_arrays, write_arrays
+from albatross.checkpoints.word_rows import PARTS, holds_rows, joined_table
 from albatross.config import AlbertConfig
 from albatross.errors import AlbatrossWarning, FolderError, MissingDependencyError
 
@@ -109,8 +110,10 @@ def read_stored_weights(folder: Path, base: str | Path | None = None) -> Arrays:
     if is_delta(folder):
         below = find_base(folder, base)
         check_base(folder, below, [path.name for path in weight_files(below)])
-        replaced = {*own, *stand_ins({name: array.shape for name, array in own.items()})}
         kept = {n: a for n, a in _read(below).items() if n.startswith("albert.")}
+        if holds_rows(own):
+            own = {n: a for n, a in own.items() if n not in PARTS} | joined_table(own, kept)
+        replaced = {*own, *stand_ins({name: array.shape for name, array in own.items()})}
         return {n: a for n, a in kept.items() if n not in replaced} | own
     if base is not None and not has_base(folder):
         raise FolderError(

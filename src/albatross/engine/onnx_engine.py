@@ -3,14 +3,15 @@
 An exported model folder holds `embed.onnx`, one `layer.K.onnx` for each distinct layer,
 `heads.onnx`, `exits.onnx` where heads answer before the last depth, and `predictions.onnx` where
 there is a masked-word head. They have no weights of their own: their initialisers point into the
-folder's `model.safetensors`. A folder over a base has no `embed.onnx`, but uses that of the base.
+folder's `model.safetensors`. A folder over a base has no `embed.onnx`, but uses that of the base;
+or it has one that takes a word table, which is joined of rows of both.
 File names follow from the configuration alone, by functions of this file that the exporter uses
 too. How a graph is built is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from albatross.checkpoints.safetensors_file import read_header
+from albatross.checkpoints.safetensors_file import map_arrays, read_header
+from albatross.checkpoints.word_rows import holds_rows, joined_table
 from albatross.config import AlbertConfig
 from albatross.data.packing import IntArray, PackedBatch, padded_indices
 from albatross.engine.engine import Outputs
@@ -99,7 +101,7 @@ class OnnxEngine:
             folder: the exported model.
             config: its configuration.
             threads: by default one for each core.
-            below: the folder that holds the embeddings, where another does.
+            below: the folder that holds the embeddings or rows of them, where another does.
 
         Raises:
             FolderError: a graph is missing or damaged, or was exported from other weights or by
@@ -125,8 +127,13 @@ class OnnxEngine:
         self._layers = [layers[name] for name in files]
         # Too little work for a second thread.
         end_options = session_options(1, spin=False)
+        self._table: Mapping[str, NDArray[Any]] = {}
+        if below is not None and holds_rows(read_header(folder / WEIGHTS_FILE)):
+            own, other = (map_arrays(each / WEIGHTS_FILE) for each in (folder, below))
+            self._table, below = joined_table(own, other), None
         path, of = (below or folder) / EMBED_FILE, header_digest(below) if below else digest
-        self._embed = StepGraph(open_graph(path, of, end_options, _EMBED_INPUTS, outputs={"rows"}))
+        needed = _EMBED_INPUTS | self._table.keys()
+        self._embed = StepGraph(open_graph(path, of, end_options, needed, outputs={"rows"}))
         self._heads: StepGraph | None = None
         self._exits: StepGraph | None = None
         self._predictions: StepGraph | None = None
@@ -160,6 +167,7 @@ class OnnxEngine:
             "input_ids": batch.input_ids,
             "token_type_ids": batch.token_type_ids,
             "position_ids": batch.position_ids,
+            **self._table,
         }
         return self._embed.run(inputs)["rows"]
 

@@ -27,6 +27,7 @@ from albatross.checkpoints.model_folder import (
     read_run,
 )
 from albatross.checkpoints.safetensors_file import read_header
+from albatross.checkpoints.word_rows import PARTS
 from albatross.config import AlbertConfig
 from albatross.engine.onnx_engine import FIRST_LAYER, HEADS_FILE, SINGLE_FILE, OnnxEngine
 from albatross.engine.onnx_generator import OnnxGenerator
@@ -190,7 +191,7 @@ def _onnx_engine(
     pooler = any(spec.kind in POOLED for spec in heads.values())
     shapes = encoder_shapes(config, pooler=pooler) | head_shapes(config, heads)
     embeddings = {n: a for n, a in _stored(below).items() if n.startswith(EMBEDDINGS)}
-    fit(_stored(folder) | embeddings, shapes, source=str(folder))
+    fit(embeddings | _stored(folder), shapes, source=str(folder))
     _check_outputs(folder, heads, opened)
     return opened
 
@@ -218,8 +219,12 @@ def _check_exported(folder: Path) -> None:
 
 
 def _stored(folder: Path) -> Arrays:
-    """Return stand-ins of a folder's tensors, by the file's header: none is loaded for this."""
-    return stand_ins({name: entry.shape for name, entry in read_header(folder / WEIGHTS).items()})
+    """Return stand-ins of a folder's tensors, by the file's header: none is loaded for this.
+
+    Rows of a word table are none: the table is another folder's.
+    """
+    shapes = {name: entry.shape for name, entry in read_header(folder / WEIGHTS).items()}
+    return stand_ins({name: shape for name, shape in shapes.items() if name not in PARTS})
 
 
 def _check_graphs(folder: Path) -> None:

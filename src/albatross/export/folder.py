@@ -33,7 +33,7 @@ from albatross.engine.open import open_model, open_tokenizer, with_exits
 from albatross.errors import ConfigError, MissingDependencyError
 from albatross.export.accuracy import Labelled, check_accuracy, check_probes, read_labelled
 from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
-from albatross.export.over import leaves_embeddings, without_embeddings, write_over
+from albatross.export.over import Left, left_in
 from albatross.export.web_page import check_page, write_page
 from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import data_digest, file_digest
@@ -55,10 +55,8 @@ class _Model:
     tasks: Sequence[Task[Any]]
     heads: Mapping[str, HeadSpec]
     run: Mapping[str, Any]
-    vocabulary: Path | None = None
-    """Where its vocabulary stays."""
-    below: Path | None = None
-    """Where its embeddings stay."""
+    left: Left | None = None
+    """What stays in another model."""
 
 
 def export(settings: ExportSettings) -> Path:
@@ -68,8 +66,8 @@ def export(settings: ExportSettings) -> Path:
     installed, both engines must agree on it within 1e-4, or nothing is written. In 8 bits it is
     for ONNX Runtime alone. Of a delta folder it is a whole one, and an adapter is merged into its
     weights where one weight results. Of a pre-trained model it predicts words. With `--over` it
-    leaves out the vocabulary and, where they are the same, the embeddings, which it finds in
-    another exported folder.
+    leaves out the vocabulary and, where they are the same, the embeddings, or in 8 bits the rows of
+    the word table that learning has not moved: it finds them in another exported folder.
 
     Raises:
         ConfigError: two files of `--dev` for one task.
@@ -111,11 +109,10 @@ def _put_into_one_file(folder: Path, model: _Model, settings: ExportSettings) ->
 
 def _over(model: _Model, over: Path, settings: ExportSettings) -> _Model:
     """Leave in another exported model what it can have for this one, and say if that is little."""
-    shared = leaves_embeddings(over, model.config, model.arrays, model.tokenizer, settings.dtype)
-    if not shared:
-        told = "keeps embeddings of its own, and leaves there the vocabulary alone"
+    left = left_in(over, model.config, model.arrays, model.tokenizer, settings.dtype)
+    if told := left.told():
         print(f"Over {settings.over}, {settings.model} {told}.", file=sys.stderr)
-    return replace(model, vocabulary=over, below=over if shared else None)
+    return replace(model, left=left)
 
 
 def _read(source: Path) -> _Model:
@@ -154,22 +151,25 @@ def _write(
         if error.name != "onnx":
             raise
         raise MissingDependencyError("onnx", "export") from error
-    config, below = model.config, model.below
-    arrays = dict(model.arrays) if below is None else without_embeddings(model.arrays)
+    config, left = model.config, model.left
+    arrays = dict(model.arrays)
     if dtype == "int8":
         arrays = quantise(arrays, moments)
         config = replace(config, extra={**config.extra, **CONFIG_KEYS})
     else:
         arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+    if left is not None:
+        arrays = left.kept(arrays)
     write_model(folder, config, arrays, {**model.run, "export": {"dtype": dtype}})
-    if model.vocabulary is None:
+    if left is None:
         model.tokenizer.save(folder)
     else:
-        write_over(folder, place, model.vocabulary, embeddings=below is not None)
+        left.write(folder, place)
     write_tasks(folder, model.tasks)
     if (model.source / CARD).is_file():
         shutil.copyfile(model.source / CARD, folder / CARD)
-    write_step_graphs(folder, config, model.heads, embeddings=below is None)
+    embeddings = left is None or left.part != "embeddings"
+    write_step_graphs(folder, config, model.heads, embeddings=embeddings)
     if any(isinstance(task, GenerationTask) for task in model.tasks):
         write_decoder_graphs(folder, config)
     _record_graphs(folder)
@@ -186,7 +186,7 @@ def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> No
     dtype, labelled = settings.dtype, read_labelled(model.tasks, settings.dev)
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary)
-        _write(plain, plain, replace(model, vocabulary=None, below=None), "float32")
+        _write(plain, plain, replace(model, left=None), "float32")
         if dtype == "int8":
             with suppress(MissingDependencyError):
                 _compare_engines(plain, model)
@@ -194,7 +194,8 @@ def _write_measured(folder: Path, model: _Model, settings: ExportSettings) -> No
         if not labelled:
             if not any(isinstance(task, GenerationTask) for task in model.tasks):
                 before = OnnxEngine(plain, model.config)
-                check_probes(before, OnnxEngine(folder, model.config, below=model.below), dtype)
+                below = None if model.left is None else model.left.weights_below
+                check_probes(before, OnnxEngine(folder, model.config, below=below), dtype)
             return
         exact, stored = (open_model(each, engine="onnx") for each in (plain, folder))
         found = {

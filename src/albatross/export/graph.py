@@ -18,6 +18,7 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from albatross.checkpoints.eight_bits import INT8, LARGEST_ACTIVATION, LEAST, SCALE
 from albatross.checkpoints.safetensors_file import TensorEntry, read_header, read_header_text
+from albatross.checkpoints.word_rows import WHOLE, holds_rows
 from albatross.engine.step_graph import HEADER_DIGEST_KEY
 from albatross.errors import WeightsError
 
@@ -125,15 +126,22 @@ class Graph:
         return [self.floats(f"{prefix}.{name}", (width,)) for name in ("weight", "bias")]
 
     def look_up(self, prefix: str, shape: tuple[int, int], ids: str) -> str:
-        """Rows of a table; made floats after the look-up, so that the table stays what it is."""
-        if f"{prefix}.{INT8}" in self.weights.tensors:
-            table = self._stored(f"{prefix}.{INT8}", shape, ("I8",))
-            scales = self.floats(f"{prefix}.{SCALE}", (shape[0], 1))
-            rows = self.add("Cast", [self.add("Gather", [table, ids], axis=0)], to=1)
-            return self.add("Mul", [rows, self.add("Gather", [scales, ids], axis=0)])
-        name = f"{prefix}.weight"
-        found = self.add("Gather", [self._stored(name, shape, FLOATS), ids], axis=0)
-        return self._as_floats(found, name)
+        """Rows of a table; made floats after the look-up, so that the table stays what it is.
+
+        A table of which the file has some rows alone is an input: it is joined where it is opened.
+        """
+        whole, scale, column = f"{prefix}.{INT8}", f"{prefix}.{SCALE}", (shape[0], 1)
+        if whole == WHOLE and holds_rows(self.weights.tensors):
+            table = self.input(whole, shape, TensorProto.INT8)
+            scales = self.input(scale, column, TensorProto.FLOAT)
+        elif whole in self.weights.tensors:
+            table, scales = self._stored(whole, shape, ("I8",)), self.floats(scale, column)
+        else:
+            name = f"{prefix}.weight"
+            found = self.add("Gather", [self._stored(name, shape, FLOATS), ids], axis=0)
+            return self._as_floats(found, name)
+        rows = self.add("Cast", [self.add("Gather", [table, ids], axis=0)], to=TensorProto.FLOAT)
+        return self.add("Mul", [rows, self.add("Gather", [scales, ids], axis=0)])
 
     def dense(self, prefix: str, rows: str, wide_in: int, wide_out: int) -> str:
         """A map with its bias."""

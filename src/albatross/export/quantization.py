@@ -20,11 +20,11 @@ from albatross.checkpoints.eight_bits import (
     SCALE,
     is_large,
     is_table,
+    rounded,
 )
 from albatross.export.error_feedback import compensated
 from albatross.progress import Progress
 
-FloatArray = NDArray[np.float32]
 _WORDS = "albert.embeddings.word_embeddings.weight"
 
 
@@ -52,17 +52,6 @@ def quantise(
             found |= _stored(name, array, moments or {}, predicts)
             progress.advance()
     return found
-
-
-def rounded(values: FloatArray, largest: int) -> tuple[NDArray[np.int8], FloatArray]:
-    """Return rows as whole numbers of at most `largest`, and the scale of each row.
-
-    >>> rounded(np.array([[1.0, -0.25]], dtype=np.float32), 63)[0].tolist()
-    [[63, -16]]
-    """
-    scales = np.maximum(np.abs(values).max(1), np.float32(1e-12)) / np.float32(largest)
-    whole = np.round(values / scales[:, None]).clip(-largest, largest).astype(np.int8)
-    return whole, scales.astype(np.float32)
 
 
 def _stored(
