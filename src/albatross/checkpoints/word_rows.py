@@ -87,6 +87,6 @@ def _in_eight_bits(below: Arrays) -> tuple[NDArray[np.int8], NDArray[np.float32]
     Of one that is stored so with fewer, its values are rounded again.
     """
     if TABLE in below:
-        return rounded(np.asarray(below[TABLE], np.float32), LARGEST_ENTRY)
+        return rounded(np.asarray(below[TABLE]), LARGEST_ENTRY)
     values = np.asarray(below[WHOLE], np.float32) * np.asarray(below[SCALES], np.float32)
     return rounded(values, LARGEST_ENTRY)
