@@ -150,9 +150,11 @@ def test_it_learns_to_find_the_replaced_words_of_four_sequences(tiny, examples):
             found.detector_logits, found.replaced.float()
         ).backward()
         optimizer.step()
-    found = detector(inputs, MASKED, targets, 1_000)
-    assert found.replaced.sum() >= 4
-    assert torch.equal(found.detector_logits > 0, found.replaced.bool())
+    drawn = [detector(inputs, MASKED, targets, step) for step in range(1_000, 1_020)]
+    replaced = torch.cat([found.replaced for found in drawn]).bool()
+    right = torch.cat([found.detector_logits > 0 for found in drawn]) == replaced
+    assert replaced.float().mean() > 0.15
+    assert right.float().mean() > 0.95
 
 
 def test_the_generator_learns_the_masked_words(tiny, examples):

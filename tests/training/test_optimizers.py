@@ -9,6 +9,7 @@ from albatross.data.packing import Example, pack
 from albatross.errors import ConfigError
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.packed import PackedInputs
+from albatross.training.muon import Muon, orthogonal
 from albatross.training.optimizers import (
     OptimizerName,
     layer_matrices,
@@ -170,10 +171,31 @@ def test_muon_needs_layers():
         made(nn.Linear(2, 2), "muon")
 
 
-def test_an_old_torch_without_muon_is_named(monkeypatch):
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(ConfigError, match=r"torch 2\.9 or newer"):
-        made(tiny(), "muon")
+@pytest.mark.parametrize("shape", [(12, 30), (30, 12)])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.bfloat16, 0.0), (torch.float32, 0.15)])
+def test_muon_is_that_of_torch_but_for_the_precision(dtype, near, shape):
+    """In bfloat16 bit by bit; its state is taken over in either direction."""
+    draw = torch.Generator().manual_seed(0)
+    start, *gradients = (torch.randn(shape, generator=draw).to(dtype) for _ in range(5))
+    ours, theirs = (nn.Parameter(start.clone()) for _ in range(2))
+    theirs_step = torch.optim.Muon([theirs], 0.02, 0.1, adjust_lr_fn="match_rms_adamw")
+    ours_step = Muon([ours], 0.02, 0.1)
+    for number, gradient in enumerate(gradients):
+        if number == 2:
+            ours_step.load_state_dict(theirs_step.state_dict())
+        for one, step in ((ours, ours_step), (theirs, theirs_step)):
+            one.grad = gradient.clone()
+            step.step()
+    moved = float((theirs - start).detach().norm())
+    assert float((ours - theirs).detach().norm()) <= near * moved
+
+
+def test_orthogonal_directions_are_nearly_so():
+    matrix = torch.randn(40, 90, generator=torch.Generator().manual_seed(0))
+    found = orthogonal(matrix)
+    torch.testing.assert_close(found, orthogonal(matrix.double()).float(), atol=1e-4, rtol=0)
+    values = torch.linalg.svdvals(found)
+    assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
 
 
 # === State ===

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from albatross.errors import ConfigError
 from albatross.training.lamb import Lamb
+from albatross.training.muon import Muon
 from albatross.training.stable_adamw import StableAdamW
 
 OptimizerName = Literal["adamw", "stable-adamw", "lamb", "lamb-google", "muon"]
@@ -46,7 +47,7 @@ def make_optimizers(
         rate_scales: for single parameters, by name, what their rate is multiplied by.
 
     Raises:
-        ConfigError: the optimizer is not in this version of torch.
+        ConfigError: Muon has no layers to move.
     """
     options: dict[str, Any] = {"lr": learning_rate, "betas": (0.9, beta2), "eps": _EPS}
     if name == "muon":
@@ -102,11 +103,6 @@ def _with_muon(
     rate_scales: Mapping[str, float],
 ) -> list[Optimizer]:
     """Return Muon for the layers' matrices, and AdamW for the rest."""
-    if not hasattr(torch.optim, "Muon"):
-        raise ConfigError(
-            f"`--optimizer muon` needs torch 2.9 or newer. Received: torch {torch.__version__}."
-            " Update torch, or choose another optimizer."
-        )
     named, inside = dict(model.named_parameters()), set(layer_matrices(model))
     if not inside:
         raise ConfigError(
@@ -114,14 +110,13 @@ def _with_muon(
             " `albert_layer_groups`. Choose another optimizer."
         )
     matrices = {name: named[name] for name in sorted(inside)}
-    muon = torch.optim.Muon(
+    muon = Muon(
         [
             {"params": list(part.values()), "rate_scale": scale}
             for scale, part in _by_scale(matrices, rate_scales).items()
         ],
         lr=learning_rate,
         weight_decay=weight_decay,
-        adjust_lr_fn="match_rms_adamw",
     )
     rest = {name: parameter for name, parameter in named.items() if name not in inside}
     groups = _groups(rest, set(undecayed(model)), weight_decay, rate_scales)
