@@ -1,3 +1,4 @@
+from copy import deepcopy
 from typing import get_args
 
 import pytest
@@ -172,7 +173,7 @@ def test_muon_needs_layers():
 
 
 @pytest.mark.parametrize("shape", [(12, 30), (30, 12)])
-@pytest.mark.parametrize(("dtype", "near"), [(torch.bfloat16, 0.0), (torch.float32, 0.15)])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.bfloat16, 0.0), (torch.float32, 0.03)])
 def test_muon_is_that_of_torch_but_for_the_precision(dtype, near, shape):
     """In bfloat16 bit by bit; its state is taken over in either direction."""
     draw = torch.Generator().manual_seed(0)
@@ -182,7 +183,7 @@ def test_muon_is_that_of_torch_but_for_the_precision(dtype, near, shape):
     ours_step = Muon([ours], 0.02, 0.1)
     for number, gradient in enumerate(gradients):
         if number == 2:
-            ours_step.load_state_dict(theirs_step.state_dict())
+            ours_step.load_state_dict(deepcopy(theirs_step.state_dict()))
         for one, step in ((ours, ours_step), (theirs, theirs_step)):
             one.grad = gradient.clone()
             step.step()
