@@ -35,8 +35,8 @@ _ROOM = 12_000_000
 _COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
 _MADE = {
     "layers": "Layers of its own over the embeddings and the vocabulary of `pretrained`",
-    "whole": "`pretrained`, all of whose weights learned the task, over its vocabulary and the rows of"
-    " its table of words that learning left",
+    "whole": "`pretrained`, all of whose weights learned the task, over its vocabulary and the"
+    " rows of its table of words that learning left",
 }
 _ENDINGS = {"layers": "-layers", "whole": ""}
 _ABOUT = {
