@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from albatross.training.tensorwise import TensorwiseOptimizer
 
 # Of the polynomial that is applied again and again, and how often (Jordan, "Muon", 2024): it pulls
 # singular values between 0 and 1 up to near 1 soonest, and leaves them between 0.7 and 1.2.
@@ -15,7 +16,7 @@ _COEFFICIENTS, _ROUNDS = (3.4445, -4.7750, 2.0315), 5
 _EPS = 1e-7
 
 
-class Muon(Optimizer):
+class Muon(TensorwiseOptimizer):
     """Muon (Jordan, 2024) with Nesterov's momentum and AdamW's decay.
 
     A step's root mean square is that of AdamW (Liu et al., "Muon is scalable", 2025, section 2.2).
@@ -40,23 +41,9 @@ class Muon(Optimizer):
         """Keep the options of every group."""
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move every matrix that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group)
-        return loss
-
-    def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         """Take one step with one matrix."""
-        state, gradient, momentum = self.state[parameter], parameter.grad, group["momentum"]
-        assert gradient is not None
+        state, momentum = self.state[parameter], group["momentum"]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
         mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
