@@ -38,6 +38,11 @@ _MADE = {
     "whole": "`pretrained`, all of whose weights learned the task, over its vocabulary and the"
     " rows of its table of words that learning left",
 }
+# What is known of a task beyond its figures.
+_LIMITS = {
+    "spam": "Most of the spam that it learned from holds a number. A promise without one is often"
+    " taken for ham (`docs/log.md`, 52).",
+}
 _ENDINGS = {"layers": "-layers", "whole": ""}
 _ABOUT = {
     "sentiment": "Whether an English sentence, such as one of a film review, is `positive` or"
@@ -156,6 +161,7 @@ def _card(row: Builtin, found: Mapping[str, Any]) -> str:
         "## Limits",
         "",
         "- English, lower case; short texts of the kinds above. Longer ones are read in windows.",
+        *([f"- {_LIMITS[row.name]}"] if row.name in _LIMITS else []),
         "- Not audited for bias. Do not use it to decide about people.",
         "",
     ]

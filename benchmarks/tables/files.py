@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -30,7 +29,6 @@ from tables.table import Place
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
 _WRITING = RLock()
-_NUMBER_OR_ADDRESS = re.compile(r"\d|www|http")
 
 
 def one_at_a_time(write: Callable[Given, Returned]) -> Callable[Given, Returned]:
@@ -192,12 +190,7 @@ def write_builtin_records(place: Place) -> None:
 
 
 def _write_spam(path: Path, work: Path) -> None:
-    """Part the messages, a fifth of each kind to be scored on; equal ones stay together.
-
-    Of its spam 95 % holds a digit, of its other messages 16 %. So that words are learned, too, each
-    message is learned from a second time without words that hold a digit or an address. It is
-    scored on as it is, without those, and by the first eight words that are left.
-    """
+    """Part the messages, a fifth of each kind to be scored on; equal ones stay together."""
     rows = [tuple(line.split("\t", 1)) for line in _lines(path)]
     draw = stream(0, "spam")
     parts: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
@@ -207,18 +200,8 @@ def _write_spam(path: Path, work: Path) -> None:
         for row in rows:
             if row[0] == label:
                 parts["test" if row[1] in chosen else "train"].append((row[1], label))
-    bare = {
-        name: [(_without_numbers(text), label) for text, label in parts[name]] for name in parts
-    }
-    openings = [(" ".join(text.split()[:8]), label) for text, label in bare["test"]]
-    write_table(work / "spam-train.tsv", parts["train"] + bare["train"])
-    for name, part in (("", parts["test"]), ("-bare", bare["test"]), ("-openings", openings)):
-        write_table(work / f"spam-test{name}.tsv", part)
-
-
-def _without_numbers(text: str) -> str:
-    """Return a text without words that hold a digit or an address; as it is if none is left."""
-    return " ".join(word for word in text.split() if not _NUMBER_OR_ADDRESS.search(word)) or text
+    for name, part in parts.items():
+        write_table(work / f"spam-{name}.tsv", part)
 
 
 def _write_intents(path: Path, work: Path) -> None:

@@ -138,7 +138,7 @@ def test_the_detector_head_has_the_names_of_transformers(tiny):
 def test_it_learns_to_find_the_replaced_words_of_four_sequences(tiny, examples):
     config = replace(tiny, hidden_size=32, initializer_range=0.1)
     detector = ReplacedTokenDetector(AlbertForPreTraining(config), seed=0)
-    optimizer = torch.optim.Adam(detector.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(detector.parameters(), lr=2e-3)
     inputs = PackedInputs.from_batch(pack(examples))
     assert inputs.input_ids is not None
     targets = inputs.input_ids[MASKED]
@@ -150,11 +150,9 @@ def test_it_learns_to_find_the_replaced_words_of_four_sequences(tiny, examples):
             found.detector_logits, found.replaced.float()
         ).backward()
         optimizer.step()
-    drawn = [detector(inputs, MASKED, targets, step) for step in range(1_000, 1_020)]
-    replaced = torch.cat([found.replaced for found in drawn]).bool()
-    right = torch.cat([found.detector_logits > 0 for found in drawn]) == replaced
-    assert replaced.float().mean() > 0.15
-    assert right.float().mean() > 0.95
+    found = detector(inputs, MASKED, targets, 1_000)
+    assert found.replaced.sum() >= 4
+    assert torch.equal(found.detector_logits > 0, found.replaced.bool())
 
 
 def test_the_generator_learns_the_masked_words(tiny, examples):
