@@ -41,8 +41,9 @@ class TrainingSettings(Settings):
     """Largest gradient norm."""
     ema: float = 0.0
     """Keep a running average of the weights with this decay, such as 0.999; 0 keeps none."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """In which products are computed; weights, norms and losses stay in float32."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """In which products are computed; weights, norms and losses stay in float32. `auto` takes
+    bfloat16 where GPU or processor multiply in it, float32 elsewhere."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; `auto` takes a GPU if torch sees one."""
     seed: int = 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import nn
@@ -18,8 +17,8 @@ from albatross.data.sampling import StepBatch
 from albatross.rng import stream
 from albatross.training.distributed import World, whole, without_sync
 from albatross.training.objectives import Draw, Objective
+from albatross.training.precision import Precision
 
-Precision = Literal["float32", "bfloat16", "float16"]
 # Float16 holds little below 1, so losses are scaled up (Micikevicius et al., 2018, section 3.2).
 FIRST_SCALE = 2.0**16
 _STEPS_PER_DOUBLING = 2_000

@@ -9,7 +9,7 @@ import torch
 from albatross.config import AlbertConfig
 from albatross.costs import model_cost
 from albatross.training.distributed import World
-from albatross.training.gradients import Precision
+from albatross.training.precision import Precision
 from albatross.training.trainer import Trainer
 
 # Matrices of this side: large enough to reach the peak, done in a tenth of a second.

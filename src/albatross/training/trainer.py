@@ -23,9 +23,10 @@ from albatross.errors import FolderError, TrainingError
 from albatross.progress import Progress
 from albatross.training.averages import WeightAverages
 from albatross.training.distributed import Parallel, World, gathered, spread, whole
-from albatross.training.gradients import Gradients, Precision
+from albatross.training.gradients import Gradients
 from albatross.training.objectives import Objective
 from albatross.training.optimizers import OptimizerName, make_optimizers
+from albatross.training.precision import Precision
 from albatross.training.run_log import RunLog
 from albatross.training.schedules import Extent, Schedule, schedule_factor
 from albatross.training.stopping import Keep, Stopping

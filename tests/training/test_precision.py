@@ -1,0 +1,63 @@
+"""What `--precision auto` means on a device, and that a run keeps what it meant."""
+
+import types
+from dataclasses import replace
+
+import pytest
+import torch
+
+from albatross.atomic import read_json
+from albatross.checkpoints.model_folder import RUN
+from albatross.errors import ConfigError, TrainingError
+from albatross.training.precision import on_device
+from albatross.training.pretrain import pretrain
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def torch_that_can(monkeypatch, *names, gpu=False):
+    """Let torch tell that the devices here multiply in it, or not."""
+    told = types.MappingProxyType({"avx2": True, **dict.fromkeys(names, True)})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16"])
+def test_a_processor_that_multiplies_in_bfloat16_does(name, short, monkeypatch):
+    torch_that_can(monkeypatch, name)
+    asked = replace(short, precision="auto")
+    assert on_device(asked, CPU) == replace(short, precision="bfloat16")
+    assert on_device(asked, GPU).precision == "float32"
+
+
+def test_a_gpu_that_multiplies_in_bfloat16_does(short, monkeypatch):
+    torch_that_can(monkeypatch, gpu=True)
+    asked = replace(short, precision="auto")
+    assert on_device(asked, GPU).precision == "bfloat16"
+    assert on_device(asked, CPU).precision == "float32"
+
+
+def test_a_torch_that_cannot_tell_computes_in_float32(short, monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert on_device(replace(short, precision="auto"), CPU).precision == "float32"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_what_was_asked_for_stays(precision, short, monkeypatch):
+    torch_that_can(monkeypatch, "amx_bf16", gpu=True)
+    asked = replace(short, precision=precision)
+    assert on_device(asked, CPU) is asked
+
+
+def test_a_run_does_not_go_on_in_another_precision(short, interrupt, monkeypatch):
+    torch_that_can(monkeypatch)
+    asked = replace(short, precision="auto")
+    interrupt(3)
+    with pytest.raises(TrainingError, match="interrupted"):
+        pretrain(asked)
+    assert read_json(short.out / RUN)["settings"]["precision"] == "float32"
+    torch_that_can(monkeypatch, "amx_bf16")
+    with pytest.raises(ConfigError, match="precision='float32' before and 'bfloat16' now"):
+        pretrain(asked)
+    torch_that_can(monkeypatch)
+    assert pretrain(asked) == short.out
