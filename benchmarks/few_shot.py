@@ -25,8 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from tables.baselines import word_counts
 
 from albatross.data.records import TextRecord, read_text_records
 from albatross.rng import stream
@@ -151,12 +150,8 @@ def accuracy(model: Path, method: str, name: str, split: Split, seed: int) -> fl
 
 
 def baseline(train: list[TextRecord], test: list[TextRecord]) -> float:
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    matrix = vectorizer.fit_transform(record.text for record in train)
-    classifier = LogisticRegression(max_iter=1_000).fit(matrix, [r.label for r in train])
-    return float(
-        classifier.score(vectorizer.transform(r.text for r in test), [r.label for r in test])
-    )
+    counts = word_counts().fit([r.text for r in train], [r.label for r in train])
+    return float(counts.score([r.text for r in test], [r.label for r in test]))
 
 
 # === Texts ===
