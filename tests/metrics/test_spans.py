@@ -1,13 +1,11 @@
 import json
 import math
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from albatross.errors import DataError
-from albatross.metrics.intervals import bootstrap
 from albatross.metrics.spans import (
     JUDGED_COLUMNS,
     best_exact,
@@ -78,14 +76,6 @@ def test_a_model_that_cannot_say_that_there_is_no_answer_never_does():
     assert judged[0, JUDGED_COLUMNS.index("no_answer_score")] == -math.inf
     assert span_metrics(judged, 0.0)["no_answer_exact"] == 0
     assert span_metrics(judged[:1]) == {"exact": 1, "f1": 1}
-
-
-def test_a_bootstrap_of_answers_takes_no_two_seconds():
-    rng = stream(0)
-    judged = np.column_stack([rng.integers(2, size=(10_000, 4)), rng.normal(size=10_000)])
-    start = time.process_time()
-    bootstrap(lambda rows: span_metrics(rows, 0.0), judged.astype(float), stream(1), rounds=500)
-    assert time.process_time() - start < 2
 
 
 def test_a_score_of_nothing_is_refused():

