@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,7 @@ def _seeds(seeds: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
+@cache
 def _version(package: str) -> str | None:
     """Return the installed version of a package, or None."""
     try:

@@ -187,7 +187,7 @@ def _draw_marks(axes: Axes, marks: Numbers) -> None:
 
 def _draw_axes(axes: Axes, chart: Chart) -> None:
     """Draw what the lines are measured by."""
-    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
 
     axes.grid(axis="y")
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -199,7 +199,7 @@ def _draw_axes(axes: Axes, chart: Chart) -> None:
     if chart.scale == "log":
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
     elif chart.scale == "from zero":
         axes.set_ylim(bottom=0)
     if chart.scale == "percent":
