@@ -99,15 +99,23 @@ def test_order_and_one_segment_go_together():
 # === Other objectives ===
 
 
+@pytest.fixture(scope="module")
+def next_sentences():
+    """A corpus, and all samples of its first pass with next-sentence prediction."""
+    made = varied(400)
+    return made, [*samples(made.source(max_length=64, objective="nsp"))]
+
+
 def test_without_an_objective_there_is_one_segment():
     for example in samples(varied().source(max_length=64, objective="none")):
         assert order(example) == IGNORED_LABEL
         assert not example.token_type_ids.any()
 
 
-def test_a_negative_of_next_sentence_prediction_is_from_another_document():
-    made, orders = varied(400), []
-    for example in samples(made.source(max_length=64, objective="nsp")):
+def test_a_negative_of_next_sentence_prediction_is_from_another_document(next_sentences):
+    made, found = next_sentences
+    orders = []
+    for example in found:
         first, second = segments(example)
         if len(second):
             documents = {int(d) for d in made.document_of[np.concatenate([first, second])]}
@@ -119,20 +127,20 @@ def test_a_negative_of_next_sentence_prediction_is_from_another_document():
     assert orders.count(1) / len(orders) == pytest.approx(0.5, abs=0.04)
 
 
-def test_negatives_of_next_sentence_prediction_are_no_longer_or_shorter_than_what_follows():
-    source = varied(400).source(max_length=64, objective="nsp")
+def test_negatives_of_next_sentence_prediction_are_no_longer_or_shorter_than_what_follows(
+    next_sentences,
+):
     sizes: dict[int, list[list[int]]] = {0: [], 1: []}
-    for example in samples(source):
+    for example in next_sentences[1]:
         if order(example) != IGNORED_LABEL:
             sizes[order(example)].append([len(part) for part in segments(example)])
     following, elsewhere = (np.mean(sizes[label], axis=0) for label in (0, 1))
     np.testing.assert_allclose(elsewhere, following, rtol=0.06)
 
 
-def test_next_sentence_prediction_loses_no_text():
-    made = varied(400)
-    source = made.source(max_length=64, objective="nsp")
-    found = np.concatenate([np.concatenate(segments(example)) for example in samples(source)])
+def test_next_sentence_prediction_loses_no_text(next_sentences):
+    made, examples = next_sentences
+    found = np.concatenate([np.concatenate(segments(example)) for example in examples])
     assert len(np.unique(found)) == len(found)
     whole = made.source(max_length=64).plan(0)
     assert len(found) >= 0.999 * (whole.end.astype(int) - whole.begin).sum()

@@ -55,7 +55,7 @@ def alone(pretrain_settings, tmp_path_factory):
     return pretrain(replace(pretrain_settings, out=out, **OPTIONS))
 
 
-def check_same(one, other, distance=np.max, tolerance=2e-4):
+def check_same(one, other):
     """The same losses, and weights that differ as sums in another order may."""
     logs = [read_log(folder / "log.jsonl") for folder in (one, other)]
     for first, second in zip(*logs, strict=True):
@@ -68,7 +68,7 @@ def check_same(one, other, distance=np.max, tolerance=2e-4):
     arrays = [map_arrays(folder / "model.safetensors") for folder in (one, other)]
     for name, array in arrays[0].items():
         difference = np.asarray(array, np.float64) - np.asarray(arrays[1][name], np.float64)
-        assert distance(np.abs(difference)) < tolerance, name
+        assert np.abs(difference).max() < 2e-4, name
 
 
 def test_two_processes_train_as_one(alone, pretrain_settings, tmp_path):
@@ -81,8 +81,7 @@ def test_two_processes_with_parted_weights_train_as_one_by_the_usual_optimizer(
 ):
     first, second = (replace(pretrain_settings, out=tmp_path / name) for name in ("one", "two"))
     alone = pretrain(replace(first, **{**OPTIONS, "optimizer": "muon"}))
-    # It makes matrices orthogonal in bfloat16, where single weights may be rounded otherwise.
-    check_same(torchrun(second, optimizer="muon", parallel="fsdp"), alone, np.mean, 2e-5)
+    check_same(torchrun(second, optimizer="muon", parallel="fsdp"), alone)
 
 
 def test_a_run_of_one_process_goes_on_in_two_that_part_the_weights(
