@@ -2,8 +2,8 @@
 
     python benchmarks/intervals.py --records 10000
 
-Both draw the records 500 times and compute the figure anew; scipy's, as it is called by default for
-a figure of one's own, without the BCa correction that ours does not make either.
+Both draw the records 500 times, compute the figure anew, and give percentiles. scipy's takes the
+figure as a function of one sample, as it must for one that is not written for many at once.
 """
 
 from __future__ import annotations

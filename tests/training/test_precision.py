@@ -9,10 +9,11 @@ import torch
 from albatross.atomic import read_json
 from albatross.checkpoints.model_folder import RUN
 from albatross.errors import ConfigError, TrainingError
-from albatross.training.precision import on_device
+from albatross.training.distributed import World
+from albatross.training.precision import on_devices
 from albatross.training.pretrain import pretrain
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda")
+CPU, GPU = World(), World(device=torch.device("cuda"))
 
 
 def torch_that_can(monkeypatch, *names, gpu=False):
@@ -26,27 +27,36 @@ def torch_that_can(monkeypatch, *names, gpu=False):
 def test_a_processor_that_multiplies_in_bfloat16_does(name, short, monkeypatch):
     torch_that_can(monkeypatch, name)
     asked = replace(short, precision="auto")
-    assert on_device(asked, CPU) == replace(short, precision="bfloat16")
-    assert on_device(asked, GPU).precision == "float32"
+    assert on_devices(asked, CPU) == replace(short, precision="bfloat16")
+    assert on_devices(asked, GPU).precision == "float32"
 
 
 def test_a_gpu_that_multiplies_in_bfloat16_does(short, monkeypatch):
     torch_that_can(monkeypatch, gpu=True)
     asked = replace(short, precision="auto")
-    assert on_device(asked, GPU).precision == "bfloat16"
-    assert on_device(asked, CPU).precision == "float32"
+    assert on_devices(asked, GPU).precision == "bfloat16"
+    assert on_devices(asked, CPU).precision == "float32"
+
+
+def test_processes_compute_alike(short, monkeypatch):
+    """In 32 bits where one of them has no instructions for less."""
+    torch_that_can(monkeypatch, "amx_bf16")
+    asked, two = replace(short, precision="auto"), World(size=2)
+    for others, chosen in ((0, "float32"), (1, "bfloat16")):
+        monkeypatch.setattr(World, "sum", lambda _, own, others=others: [own[0] + others])
+        assert on_devices(asked, two).precision == chosen
 
 
 def test_a_torch_that_cannot_tell_computes_in_float32(short, monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert on_device(replace(short, precision="auto"), CPU).precision == "float32"
+    assert on_devices(replace(short, precision="auto"), CPU).precision == "float32"
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_what_was_asked_for_stays(precision, short, monkeypatch):
     torch_that_can(monkeypatch, "amx_bf16", gpu=True)
     asked = replace(short, precision=precision)
-    assert on_device(asked, CPU) is asked
+    assert on_devices(asked, CPU) is asked
 
 
 def test_a_run_does_not_go_on_in_another_precision(short, interrupt, monkeypatch):

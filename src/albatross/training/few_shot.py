@@ -38,7 +38,7 @@ from albatross.training.example_batches import ExampleBatches
 from albatross.training.few_texts import check_counts, columns_of, texts_of
 from albatross.training.head_losses import HeadLosses
 from albatross.training.heap import tune_heap
-from albatross.training.precision import on_device
+from albatross.training.precision import on_devices
 from albatross.training.schedules import Extent
 from albatross.training.self_training import balanced, certainty_of
 from albatross.training.short_run import ShortRun
@@ -79,7 +79,7 @@ def few_shot(settings: FewShotSettings) -> Path:
                 "Few texts are learned in one process. Received: a group of"
                 f" {world.size}. Start it without torchrun."
             )
-        return _Run(on_device(settings, world.device), world).run()
+        return _Run(on_devices(settings, world), world).run()
 
 
 @dataclass(frozen=True)

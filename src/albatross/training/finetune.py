@@ -29,7 +29,7 @@ from albatross.training.distributed import World, joined
 from albatross.training.heap import tune_heap
 from albatross.training.learners import Learner, learner_of
 from albatross.training.multi_task import MixedBatches
-from albatross.training.precision import on_device
+from albatross.training.precision import on_devices
 from albatross.training.schedules import Extent
 from albatross.training.seeds import train_seeds
 from albatross.training.trainer import StepSource, Trainer
@@ -58,7 +58,7 @@ def finetune(settings: FinetuneSettings) -> Path:
                 "Fine-tuning runs in one process. Received: a group of"
                 f" {world.size}. Start it without torchrun."
             )
-        settings = on_device(settings, world.device)
+        settings = on_devices(settings, world)
         if settings.seeds > 1:
             return train_seeds(
                 settings, lambda one: _Run(one, world).run(), lambda one: _Run(one, world).data

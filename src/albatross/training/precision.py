@@ -1,4 +1,4 @@
-"""In which precision products are computed; what `--precision auto` means on a device."""
+"""In which precision products are computed; what `--precision auto` means on a run's devices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from albatross.settings.training import TrainingSettings
+from albatross.training.distributed import World
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Settings = TypeVar("Settings", bound=TrainingSettings)
@@ -16,14 +17,17 @@ Settings = TypeVar("Settings", bound=TrainingSettings)
 _INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
-def on_device(settings: Settings, device: torch.device) -> Settings:
-    """Return settings with the precision that `auto` means on a device; others as they are.
+def on_devices(settings: Settings, world: World) -> Settings:
+    """Return settings with the precision that `auto` means here; others as they are.
 
-    It stands in `run.json`, so that an interrupted run does not go on elsewhere in another one.
+    All processes must call it, and compute alike: in bfloat16 only if each has instructions for it.
+    What was chosen stands in `run.json`, so that an interrupted run does not go on elsewhere in
+    another one.
     """
     if settings.precision != "auto":
         return settings
-    return replace(settings, precision="bfloat16" if _multiplies_bfloat16(device) else "float32")
+    able = world.sum([_multiplies_bfloat16(world.device)])[0] == world.size
+    return replace(settings, precision="bfloat16" if able else "float32")
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -30,7 +30,7 @@ from albatross.training.heap import tune_heap
 from albatross.training.held_out import HeldOutText, frequency_bands
 from albatross.training.objectives import MaskedWords, Objective, ReplacedTokens
 from albatross.training.plan import show_plan
-from albatross.training.precision import on_device
+from albatross.training.precision import on_devices
 from albatross.training.schedules import Extent, parse_budget
 from albatross.training.speed import Speedometer
 from albatross.training.trainer import Optimization, Trainer
@@ -67,7 +67,7 @@ def pretrain(settings: PretrainSettings) -> Path:
     set_threads(settings.threads)
     tune_heap("memory" if settings.activation_checkpointing else "speed")
     with joined(settings.device) as world:
-        return _Run(on_device(settings, world.device), world).run()
+        return _Run(on_devices(settings, world), world).run()
 
 
 class _Run:
