@@ -1,6 +1,7 @@
 """What `--precision auto` means on a device, and that a run keeps what it meant."""
 
 import types
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from albatross.atomic import read_json
 from albatross.checkpoints.model_folder import RUN
-from albatross.errors import ConfigError, TrainingError
+from albatross.errors import AlbatrossWarning, ConfigError, TrainingError
 from albatross.training.distributed import World
 from albatross.training.precision import on_devices
 from albatross.training.pretrain import pretrain
@@ -57,6 +58,26 @@ def test_what_was_asked_for_stays(precision, short, monkeypatch):
     torch_that_can(monkeypatch, "amx_bf16", gpu=True)
     asked = replace(short, precision=precision)
     assert on_devices(asked, CPU) is asked
+
+
+@pytest.mark.parametrize("world", [CPU, GPU])
+def test_bfloat16_where_it_is_slow_is_warned_of(world, short, monkeypatch):
+    torch_that_can(monkeypatch)
+    asked = replace(short, precision="bfloat16")
+    with pytest.warns(AlbatrossWarning, match="Leave it to `--precision auto`"):
+        assert on_devices(asked, world) is asked
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        on_devices(asked, replace(world, rank=1, size=2))  # The first process has said it.
+        on_devices(replace(short, precision="float16"), world)
+
+
+def test_a_torch_that_cannot_tell_does_not_warn(short, monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    asked = replace(short, precision="bfloat16")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert on_devices(asked, CPU) is asked
 
 
 def test_a_run_does_not_go_on_in_another_precision(short, interrupt, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import torch
 
+from albatross.errors import AlbatrossWarning
 from albatross.settings.training import TrainingSettings
 from albatross.training.distributed import World
 
@@ -22,18 +24,30 @@ def on_devices(settings: Settings, world: World) -> Settings:
 
     All processes must call it, and compute alike: in bfloat16 only if each has instructions for it.
     What was chosen stands in `run.json`, so that an interrupted run does not go on elsewhere in
-    another one.
+    another one. Who asks for bfloat16 where it is known to be slow gets it, and a warning.
     """
-    if settings.precision != "auto":
-        return settings
-    able = world.sum([_multiplies_bfloat16(world.device)])[0] == world.size
-    return replace(settings, precision="bfloat16" if able else "float32")
+    able = _multiplies_bfloat16(world.device)
+    if settings.precision == "auto":
+        all_able = world.sum([able is True])[0] == world.size
+        return replace(settings, precision="bfloat16" if all_able else "float32")
+    if settings.precision == "bfloat16" and able is False and world.is_first:
+        warnings.warn(
+            "`--precision bfloat16` pays where a device has instructions for it. Received: a"
+            f" {'GPU' if world.device.type == 'cuda' else 'processor'} without, slower in it than in"
+            " 32 bits. Leave it to `--precision auto`.",
+            AlbatrossWarning,
+            stacklevel=2,
+        )
+    return settings
 
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for it: without them it is slower than 32 bits."""
+def _multiplies_bfloat16(device: torch.device) -> bool | None:
+    """Whether a device has instructions for it: without them it is slower than 32 bits.
+
+    None where that cannot be told.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Not every torch from 2.6 on can tell.
     known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(known.get(name) for name in _INSTRUCTIONS)
+    return any(known.get(name) for name in _INSTRUCTIONS) if known else None
