@@ -33,8 +33,8 @@ def on_devices(settings: Settings, world: World) -> Settings:
     if settings.precision == "bfloat16" and able is False and world.is_first:
         warnings.warn(
             "`--precision bfloat16` pays where a device has instructions for it. Received: a"
-            f" {'GPU' if world.device.type == 'cuda' else 'processor'} without, slower in it than in"
-            " 32 bits. Leave it to `--precision auto`.",
+            f" {'GPU' if world.device.type == 'cuda' else 'processor'} without, slower in it than"
+            " in 32 bits. Leave it to `--precision auto`.",
             AlbatrossWarning,
             stacklevel=2,
         )
