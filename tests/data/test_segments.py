@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,9 +13,9 @@ from albatross.rng import stream
 LENGTHS = st.lists(st.lists(st.integers(1, 25), min_size=1, max_size=12), min_size=1, max_size=8)
 
 
-def samples(source: SampleSource, epoch: int = 0) -> Iterator[Example]:
-    for index in range(len(source.plan(epoch))):
-        yield source.sample(epoch, index)
+def samples(source: SampleSource, epoch: int = 0) -> list[Example]:
+    """All of an epoch; below, each is held to be the same alone."""
+    return source.samples(epoch, range(len(source.plan(epoch))))
 
 
 def order(example: Example) -> int:
@@ -103,7 +101,7 @@ def test_order_and_one_segment_go_together():
 def next_sentences():
     """A corpus, and all samples of its first pass with next-sentence prediction."""
     made = varied(400)
-    return made, [*samples(made.source(max_length=64, objective="nsp"))]
+    return made, samples(made.source(max_length=64, objective="nsp"))
 
 
 def test_without_an_objective_there_is_one_segment():
@@ -200,7 +198,7 @@ def test_a_document_without_sentences_is_cut_where_a_sample_is_full():
 
 def test_a_sample_is_the_same_alone_in_any_order_and_in_a_new_source():
     made = varied()
-    plain = list(samples(made.source(max_length=48)))
+    plain = samples(made.source(max_length=48))
     source = made.source(max_length=48)
     for index in stream(1).permutation(len(plain)):
         assert same(source.sample(0, index), plain[index])
