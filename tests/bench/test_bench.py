@@ -24,6 +24,12 @@ def found(exported) -> Bench:
     return bench(BenchSettings(exported, repeats=1, threads=1))
 
 
+@pytest.fixture
+def one_start(monkeypatch):
+    """Start one fresh process in place of three."""
+    monkeypatch.setattr(module, "_STARTS", 1)
+
+
 def test_every_length_and_the_mixed_texts_are_timed_beside_a_floor(found):
     assert tuple(found.lengths) == LENGTHS
     for length, timing in found.lengths.items():
@@ -89,7 +95,7 @@ def test_rounds_are_interleaved_after_one_that_is_not_counted(monkeypatch):
 # === A user's own texts ===
 
 
-def test_the_records_of_a_file_are_answered(exported, train_file):
+def test_the_records_of_a_file_are_answered(exported, train_file, one_start):
     found = bench(BenchSettings(exported, file=train_file, repeats=1, threads=1))
     assert found.mixed.texts == 32
 
@@ -100,7 +106,7 @@ def test_a_file_without_records_is_refused(exported, tmp_path):
         bench(BenchSettings(exported, file=tmp_path / "none.txt"))
 
 
-def test_a_model_of_torch_is_measured_too(finetuned, train_file):
+def test_a_model_of_torch_is_measured_too(finetuned, train_file, one_start):
     found = bench(BenchSettings(finetuned, file=train_file, repeats=1, threads=1))
     assert "TorchEngine" in found.about
 
@@ -142,7 +148,7 @@ def test_the_table_has_a_row_for_everything():
     ]
 
 
-def test_json_holds_every_figure(exported, train_file, capsys):
+def test_json_holds_every_figure(exported, train_file, capsys, one_start):
     words = ["bench", str(exported), "--file", str(train_file), "--repeats", "1", "--threads", "1"]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
