@@ -24,6 +24,7 @@ import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from tables import against_bert, builtins, little_text, recipe, tasks
@@ -53,6 +54,8 @@ def main() -> None:
     if arguments.streams > 1:
         place = replace(place, threads=1)
     if not arguments.render:
+        if not find_spec("pycrfsuite"):  # asked for after the hours that a row may learn
+            raise SystemExit("Baselines need `pip install 'albatross[bench]'`.")
         measure(place, arguments.only, arguments.streams, arguments.minutes)
     page = PAGE if arguments.limit is None else place.work / PAGE.name
     page.write_text(_page(place.rows, page.parent), encoding="utf-8")
