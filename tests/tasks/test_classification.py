@@ -285,6 +285,14 @@ def test_one_record_of_each_of_77_classes_is_enough():
     assert len(task_of(labelled(*map(str, range(77)))).labels) == 77
 
 
+@pytest.mark.parametrize("positive", ["ham", "no"])
+def test_the_positive_label_may_be_named_as_the_file_has_it(positive):
+    records = [TextRecord("a", label=label) for label in ("ham", "ham", "ham", "spam")]
+    task = task_of(records, labels=("no", "yes"), metric="f1", positive=positive)
+    judged = np.array([[0, 0], [0, 0], [0, 0], [1, 0]], dtype=np.float64)
+    assert task.metrics(judged)["f1"] == pytest.approx(6 / 7)
+
+
 def test_the_positive_label_and_the_main_metric_are_options():
     records = labelled("ham", "spam")
     usual = task_of(records, metric="f1")

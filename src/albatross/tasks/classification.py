@@ -197,7 +197,7 @@ class ClassificationTask(TextTask):
             "matthews": matthews(confusion),
         }
         if len(self.labels) == 2:
-            positive = self.labels.index(self.positive) if self.positive in self.labels else 1
+            positive = self._index[self.positive] if self.positive else 1
             figures["f1"] = binary_f1(confusion, positive)
         if self.decision.otherwise:
             none = self.labels.index(self.decision.otherwise)
