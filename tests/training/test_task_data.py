@@ -209,3 +209,24 @@ def test_labels_of_glue_that_are_numbers_get_names(tmp_path):
     assert isinstance(data.task, ClassificationTask)
     assert data.task.labels == ("negative", "positive")
     assert data.task.class_of("1") == data.task.class_of("positive") == 1
+
+
+def test_equal_texts_are_never_on_both_sides():
+    texts = [f"text {n % 30}{' ' * (n % 2)}" for n in range(60)]
+    records = [TextRecord(text, label="ab"[n % 3 == 0]) for n, text in enumerate(texts)]
+    train, held = hold_out(records, 0.2, by_label=True)
+    parts = [{one.text.strip() for one in part} for part in (train, held)]
+    assert not parts[0] & parts[1]
+    assert (len(train), len(held)) == (48, 12)
+
+
+def test_a_column_of_labels_that_the_dev_part_lacks_is_found_by_its_usual_names(settings, table):
+    train = table("shares.tsv", [(f"gull {n}", "ab"[n % 2]) for n in range(20)], "text\tanswer")
+    dev = table("dev.tsv", [("a gull", "a"), ("two gulls", "b")])
+    data = read(replace(settings, train=train, dev=dev, columns=("label=answer",)))
+    assert [record.label for record in data.dev["dev"]] == ["a", "b"]
+
+
+def test_a_column_of_labels_that_the_training_file_lacks_is_refused_by_its_name(settings):
+    with pytest.raises(DataError, match=r"a column lable. Received: .*train.tsv"):
+        read(replace(settings, columns=("label=lable",)))

@@ -15,6 +15,8 @@ NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 
 # An error names so many columns.
 _COLUMNS_SHOWN, _NAMES_SHOWN = 20, 4
+# Parts without which nothing is learned.
+_LABELS = ("label", "tags", "references")
 
 
 def refuse_columns(layout: str, columns: Mapping[str, str]) -> None:
@@ -40,7 +42,9 @@ class Part:
         names: usual names of its column in lower case; the first, its own, goes before all others,
             and among the others there must be one
         is_needed: a row without it is refused
-        may_lack: its column may be given and yet lack, as labels do in a test file
+        may_lack: its column may be given and yet lack, as labels do in a test file; then the usual
+            names are good enough, for who learns from another model's answers, or from columns of
+            other names than those of the file that it is measured on
         in_order: the first of the names that is there is taken, however many there are
     """
 
@@ -93,11 +97,13 @@ class Columns:
         """Yield each part that a row has, and its column."""
         taken = set(self._given.values())
         for key, part in self._parts.items():
-            if key in self._given:
-                names = [self._given[key]] if self._given[key] in row.cells else []
-                needed = not part.may_lack
-            else:
-                names, needed = _candidates(part, row.cells.keys() - taken), part.is_needed
+            given = self._given.get(key)
+            needed = part.is_needed if given is None else not part.may_lack
+            names: list[str] = []
+            if given is not None and given in row.cells:
+                names = [given]
+            elif given is None or part.may_lack:
+                names = _candidates(part, row.cells.keys() - taken)
             if len(names) > 1 and not part.in_order:
                 raise DataError(
                     f"It must be clear which column holds the {key}. Received: {row.place} with"
@@ -107,6 +113,21 @@ class Columns:
                 yield key, names[0]
             elif needed:
                 raise _lacking(self._given.get(key) or _usual(part), key, row)
+
+
+def check_labels_given(path: Path, columns: Mapping[str, str]) -> None:
+    """Refuse a file to learn from without the column that is given for its labels.
+
+    Raises:
+        DataError: it lacks, and another one is not to be taken in silence.
+    """
+    given = {part: name for part, name in columns.items() if part in _LABELS}
+    if given:
+        has_header = not all(name.isdecimal() for name in columns.values())
+        row = next(iter(read_rows(path, has_header=has_header)))
+        for part, name in given.items():
+            if name not in row.cells:
+                raise _lacking(name, part, row)
 
 
 def _candidates(part: Part, columns: Iterable[str]) -> list[str]:

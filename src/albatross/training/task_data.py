@@ -7,7 +7,7 @@ held out; none of them is learned from.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +15,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.random import Generator
 
+from albatross.data.columns import check_labels_given
 from albatross.data.formats import read_records
-from albatross.data.records import ChoiceRecord, SpanRecord
+from albatross.data.records import (
+    ChoiceRecord,
+    SourceRecord,
+    SpanRecord,
+    TextRecord,
+    WordsRecord,
+)
 from albatross.errors import ConfigError, DataError
 from albatross.report import data_digest
 from albatross.rng import stream
@@ -112,6 +119,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     layout = settings.format or (benchmark.format if benchmark else _FORMATS.get(kind, "text"))
     columns = _columns(settings.columns)
     records = read_records(train_path, layout, columns)
+    check_labels_given(train_path, columns)
     dev = {name: read_records(path, layout, columns) for name, path in dev_paths.items()}
     if kind != "classification" and any(getattr(one, "shares", None) for one in records):
         raise DataError(
@@ -150,6 +158,12 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     if isinstance(task, Tunable) and task.has_thresholds and settings.hold_out:
         by_label = kind in _WITH_CLASSES
         records, tuning = hold_out(records, settings.hold_out, by_label=by_label)
+    if (settings.calibrate or settings.otherwise) and not tuning:
+        raise ConfigError(
+            "`--calibrate` and `--otherwise` choose by records that are held out. Received: none,"
+            f" of {len(records):,} and a --hold-out of {settings.hold_out:g}. Give more, or leave"
+            " the option out."
+        )
     if isinstance(task, GenerationTask):
         task = replace(task, decoder=settings.decoder, target_length=settings.target_length)
     train = limit_records(records, settings.limit, settings.seed)
@@ -172,7 +186,8 @@ def hold_out(
     """Part records into those to learn from and those to be measured on, in the file's order.
 
     The parts do not depend on the seed of a run, so that runs can be compared. Questions about one
-    text stay together. A label that comes once is learned.
+    text stay together, and so do records of equal text: none is measured on what is learned by
+    heart. A label that comes once is learned.
 
     Args:
         records: all of them.
@@ -186,14 +201,37 @@ def hold_out(
         chosen = {names[i] for i in rng.permutation(len(names))[: int(share * len(names))]}
         held = [text in chosen for text in texts]
     else:
-        labels = [getattr(record, "label", None) if by_label else None for record in records]
-        times = Counter(labels)
-        several = [i for i, label in enumerate(labels) if times[label] > 1]
-        among = _drawn([labels[i] for i in several], int(share * len(several)), rng)
+        asked = [_asked(record, number) for number, record in enumerate(records)]
+        # Equal texts have the label of the first here.
+        first = dict(zip(reversed(asked), reversed(records), strict=True))
+        labels = {
+            key: getattr(one, "label", None) if by_label else None for key, one in first.items()
+        }
+        times = Counter(labels.values())
+        several = [key for key in dict.fromkeys(asked) if times[labels[key]] > 1]
+        among = _drawn([labels[key] for key in several], int(share * len(several)), rng)
         drawn = {several[i] for i in among}
-        held = [i in drawn for i in range(len(records))]
+        held = [key in drawn for key in asked]
     parted = list(zip(records, held, strict=True))
     return [one for one, out in parted if not out], [one for one, out in parted if out]
+
+
+def _asked(record: Any, number: int) -> Hashable:
+    """Return what a model reads of a record, without white space; its number where that is no text.
+
+    >>> _asked(TextRecord("A  gull.", label="bird"), 0)
+    ('A gull.', '')
+    """
+    texts: tuple[str, ...]
+    if isinstance(record, TextRecord):
+        texts = (record.text, record.text_pair or "")
+    elif isinstance(record, WordsRecord):
+        texts = record.words
+    elif isinstance(record, SourceRecord):
+        texts = (record.source,)
+    else:
+        return number
+    return tuple(" ".join(text.split()) for text in texts)
 
 
 def _files(settings: FinetuneSettings, benchmark: Benchmark | None) -> tuple[Path, dict[str, Path]]:
