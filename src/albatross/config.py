@@ -376,3 +376,9 @@ def unshared(config: AlbertConfig) -> AlbertConfig:
         num_hidden_groups=config.num_hidden_layers,
         depth_lora_rank=0,
     )
+
+
+def without_labels(config: AlbertConfig) -> AlbertConfig:
+    """Return it without an earlier head's labels, which transformers would believe."""
+    left = ("num_labels", "id2label", "label2id", "problem_type")
+    return replace(config, extra={k: v for k, v in config.extra.items() if k not in left})

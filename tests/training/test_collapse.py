@@ -182,3 +182,30 @@ def small_run(path, seed):
     trainer = Trainer(HeadLosses(model), batches, optimization, RunLog(path), hooks, title="small")
     trainer.run()
     return trainer.progression.step
+
+
+def test_no_knowledge_has_a_finite_loss_though_a_label_is_on_every_record():
+    heads = {"labels": HeadSpec("sequence", 2, {"loss": "binary"})}
+    flags = [np.array(row, dtype=np.float32) for row in ([0, 1], [1, 1])]
+    assert ignorant_loss(heads, units("labels", flags)) == pytest.approx(ENTROPY / 2)
+
+
+def test_texts_that_are_all_alike_tell_nothing_of_a_collapse():
+    heads = {"classifier": HeadSpec("sequence", 2)}
+    engine = TorchEngine(AlbertWithHeads(CONFIG, heads=heads))
+    same, other = np.array([2, 5, 3]), np.array([2, 6, 3])
+    alike = [Example(same, 0 * same)] * 4
+    assert spread_of(engine, alike, heads) == math.inf
+    assert 0 < spread_of(engine, [*alike, Example(other, 0 * other)], heads) < 1
+
+
+def test_a_run_that_starts_with_many_equal_texts_is_not_taken_for_collapsed(
+    run, train_file, tmp_path
+):
+    lines = train_file.read_text(encoding="utf-8").splitlines()
+    label = lines[1].split("\t")[1]
+    path = tmp_path / "first.tsv"
+    rows = [lines[0], *[f"n/a\t{label}"] * 40, *lines[1:]]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    learned = run("sorted", train=path, epochs=5, batch_size=8, learning_rate=1e-6)
+    assert "restarts" not in learned

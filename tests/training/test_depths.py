@@ -55,5 +55,12 @@ def test_layers_of_their_own_cannot_be_left_out():
 
 @pytest.mark.parametrize("options", [{"least": 13}, {"stages": [Stage(13, 0.5)]}])
 def test_more_layers_than_there_are_are_refused(options):
-    with pytest.raises(ConfigError, match=r"at most 12.*Received: 13"):
+    with pytest.raises(ConfigError, match=r"from 1, .* to 12, .*Received: 13"):
         DepthPlan(BASE, **options)
+
+
+@pytest.mark.parametrize("options", [{"least": 1}, {"stages": [Stage(1, 0.5)]}])
+def test_a_depth_at_which_a_group_takes_no_part_is_refused(options):
+    """Processes would wait for its gradients."""
+    with pytest.raises(ConfigError, match=r"from 2, the model's groups.*Received: 1"):
+        DepthPlan(variant("albert-base-v2", num_hidden_groups=2), **options)

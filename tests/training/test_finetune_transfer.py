@@ -1,6 +1,7 @@
 """The verb where not all weights learn, or several tasks do; and thresholds that it tunes."""
 
 import json
+import signal
 from collections import Counter
 from dataclasses import replace
 
@@ -11,11 +12,14 @@ from albatross.checkpoints.base_file import BASE
 from albatross.checkpoints.huggingface import EMBEDDINGS
 from albatross.checkpoints.model_folder import read_own_weights, read_weights
 from albatross.cli import main
+from albatross.conversion.convert import convert
 from albatross.engine.open import open_model
-from albatross.errors import ConfigError, LabelError
+from albatross.errors import ConfigError, LabelError, TrainingError
 from albatross.pipelines.pipeline import load
+from albatross.settings.conversion import ConvertSettings
 from albatross.training.finetune import finetune
 from albatross.training.run_log import read_log
+from albatross.training.stopping import Stopping
 
 ENCODER = "albert.encoder.albert_layer_groups."
 
@@ -131,6 +135,56 @@ def test_a_task_of_more_epochs_is_drawn_more_often(several, tasks_file):
     assert drawn["heads.other_loss"] > 3 * drawn["heads.mood_loss"]
 
 
+def with_second(tasks_file, line):
+    """Give the second task one more setting."""
+    text = tasks_file.read_text(encoding="utf-8")
+    tasks_file.write_text(text.replace('name = "other"', f'name = "other"\n{line}'), "utf-8")
+
+
+def test_an_interrupted_run_does_not_go_on_with_other_settings_of_a_task(
+    several, tasks_file, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopping, "see", lambda *_: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(TrainingError, match="SIGTERM"):
+            finetune(replace(several, evaluations=4))
+    with_second(tasks_file, "max_length = 16")
+    with pytest.raises(ConfigError, match="the data's other settings="):
+        finetune(replace(several, evaluations=4))
+
+
+def test_depths_of_several_tasks_are_those_that_are_measured(several, tasks_file):
+    text = tasks_file.read_text(encoding="utf-8")
+    first, second = text.split('name = "other"')
+    unmeasured = "\n".join(line for line in first.splitlines() if not line.startswith("dev"))
+    hold_out = unmeasured.replace('name = "mood"', 'name = "mood"\nhold_out = 0.0')
+    tasks_file.write_text(f'{hold_out}\nname = "other"{second}', encoding="utf-8")
+    metrics = read(finetune(replace(several, early_exit=True)) / "run.json")["metrics"]
+    last = max(name for name in metrics if name.startswith("mean_depth_"))
+    assert metrics[last] == pytest.approx(metrics["other_accuracy"])
+
+
+def test_of_several_tasks_errors_count_below_zero(several, tmp_path):
+    rows = [f"gull {n}\t{n % 3}" for n in range(30)]
+    (tmp_path / "stars.tsv").write_text("\n".join(["text\tlabel", *rows]), encoding="utf-8")
+    tables = [
+        f'[[task]]\nname = "{name}"\ntask = "ordinal"\nmetric = "mae"\n'
+        f"train = {json.dumps((tmp_path / 'stars.tsv').as_posix())}\n"
+        for name in "ab"
+    ]
+    several.tasks.write_text("".join(tables), encoding="utf-8")
+    metrics = read(finetune(several) / "run.json")["metrics"]
+    assert metrics["mean"] == pytest.approx(-(metrics["a_mae"] + metrics["b_mae"]) / 2)
+    assert metrics["mean"] < 0
+
+
+def test_what_is_told_of_tasks_is_what_the_run_learns_with(several, tasks_file, capsys):
+    """Few records alone would be learned without dropout."""
+    out = finetune(replace(several, dropout=None))
+    learned = read(out / "config.json")["hidden_dropout_prob"]
+    assert capsys.readouterr().err.count(f"dropout {learned:g},") == 2
+
+
 def test_a_file_of_tasks_stands_alone(several, train_file, capsys):
     words = ["finetune", str(several.model), str(several.out), "--tasks", str(several.tasks)]
     assert main([*words, "--train", str(train_file)]) == 2
@@ -165,6 +219,46 @@ def test_no_threshold_is_tuned_when_nothing_is_held_out(short, labelled_twice):
     settings = replace(short, task="multi-label", train=labelled_twice, labels=(), hold_out=0.0)
     (task,) = read(finetune(replace(settings, dev=None)) / "task.json").values()
     assert task["thresholds"] == [0.5] * 3
+
+
+def test_thresholds_that_are_asked_for_need_records(short):
+    with pytest.raises(ConfigError, match=r"are held out. Received: none, of \d+ and a --hold-out"):
+        finetune(replace(short, calibrate=True, hold_out=0.0))
+
+
+# === A head of a depth's own ===
+
+
+def test_exits_of_other_labels_start_anew_with_their_head(short, tmp_path, reviews):
+    first = finetune(replace(short, early_exit=True))
+    path = tmp_path / "other.tsv"
+    rows = [f"{text}\t{'ham' if label == 'positive' else 'spam'}" for text, label in reviews]
+    path.write_text("\n".join(["text\tlabel", *rows]), encoding="utf-8")
+    changes = {"model": first, "out": tmp_path / "second", "train": path, "dev": path}
+    second = finetune(replace(short, early_exit=True, learning_rate=1e-9, labels=(), **changes))
+    before, now = read_weights(first), read_weights(second)
+    drawn = [name for name in before if name.endswith("weight") and "classifier" in name]
+    assert len(drawn) > 1
+    assert not any(np.allclose(before[name], now[name], atol=1e-4) for name in drawn)
+
+
+@pytest.mark.parametrize("adapt", ["frozen", "lora"])
+def test_layer_decay_leaves_what_is_frozen_alone(short, pretrained, tmp_path, adapt):
+    grown = tmp_path / "grown"
+    convert(ConvertSettings(pretrained, grown, depth_lora_rank=2))
+    out = finetune(replace(short, model=grown, adapt=adapt, layer_decay=0.9))
+    assert load(out)("A lovely film.").score > 0
+
+
+@pytest.mark.parametrize("changes", [{"layer_decay": 0.9}, {"fresh_pooler": True}])
+def test_what_a_model_that_writes_has_no_use_for_is_refused(short, tmp_path, changes):
+    (option,) = changes
+    path = tmp_path / "pairs.jsonl"
+    lines = [json.dumps({"source": f"gull {n}", "target": f"{n} gulls"}) for n in range(20)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    settings = replace(short, task="generation", train=path, dev=None, labels=(), **changes)
+    with pytest.raises(ConfigError, match=f"Received: --{option.replace('_', '-')}"):
+        finetune(settings)
 
 
 # === What is told ===

@@ -349,7 +349,7 @@ def test_a_dry_run_tells_and_plots_and_leaves_no_model(short, capsys):
         ({"steps": None, "budget": "soon"}, "span of time"),
         ({"length_stages": ("64",)}, "VALUE:UNTIL"),
         ({"length_stages": ("128:0.5",)}, "at most `--max-length`"),
-        ({"depth_stages": ("9:0.5",)}, "the model's layers"),
+        ({"depth_stages": ("9:0.5",)}, "to 4, its layers"),
         ({"variant": "bert-base", "random_depth": 2}, "share weights"),
     ],
 )

@@ -14,6 +14,7 @@ from albatross.errors import ConfigError, FolderError, TrainingError
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.report import file_digest
 from albatross.settings.conversion import ConvertSettings
+from albatross.training.finetune import finetune
 from albatross.training.pretrain import pretrain
 from albatross.training.run_log import read_log
 
@@ -85,3 +86,18 @@ def test_a_run_from_a_model_that_was_interrupted_ends_with_the_same_bits(
     pretrain(second)
     first, again = (read_weights(folder) for folder in (whole, second.out))
     assert all(np.array_equal(first[name], again[name]) for name in first)
+
+
+def test_an_interrupted_run_does_not_go_on_without_its_model(short, pretrained, interrupt):
+    interrupt(2)
+    with pytest.raises(TrainingError):
+        pretrain(replace(short, from_model=pretrained))
+    with pytest.raises(ConfigError, match="the data's model="):
+        pretrain(short)
+
+
+def test_a_model_over_a_base_goes_on_without_the_labels_it_had(short, finetune_settings, tmp_path):
+    settings = replace(finetune_settings, out=tmp_path / "delta", epochs=1, adapt="layers")
+    out = pretrain(replace(short, from_model=finetune(settings)))
+    extra = AlbertForPreTraining.from_pretrained(out).config.extra
+    assert not {"id2label", "label2id", "problem_type"} & extra.keys()

@@ -42,7 +42,7 @@ def train(finetuned, tmp_path):
 
 
 def seeds_of(settings, train, data=None):
-    return train_seeds(settings, train, lambda _: data or {})
+    return train_seeds(settings, train, data or {})
 
 
 def read(folder):
@@ -123,3 +123,20 @@ def test_seeds_without_a_figure_cannot_be_compared_and_the_first_one_tells(
     with pytest.raises(ConfigError, match="Received: a run without `accuracy`"):
         seeds_of(several, train)
     assert train.seeds == [3, 4]
+
+
+def test_seeds_without_a_dev_part_are_refused_before_the_first_learns(several, capsys):
+    with pytest.raises(ConfigError, match="`--seeds` choose by a dev part"):
+        finetune(replace(several, dev=None, hold_out=0.0))
+    assert not several.out.with_name("out.seeds").exists()
+
+
+def test_every_seed_has_a_folder_of_its_own_for_tensorboard(several, train, tmp_path):
+    seen = []
+
+    def training(settings):
+        seen.append(settings.tensorboard)
+        return train(settings)
+
+    seeds_of(replace(several, tensorboard=tmp_path / "board"), training)
+    assert seen == [tmp_path / "board" / str(seed) for seed in range(3, 8)]

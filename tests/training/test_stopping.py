@@ -135,6 +135,7 @@ def test_a_stopped_run_keeps_its_best_weights(scripted, monkeypatch, tmp_path):
     assert evaluations(out) == evaluations(whole)
 
 
-def test_patience_without_measurements_is_refused(finetune_settings):
-    with pytest.raises(ConfigError, match="--evaluations 0"):
-        replace(finetune_settings, patience=2)
+@pytest.mark.parametrize("evaluations", [0, 1])  # one is that at the end
+def test_patience_without_measurements_is_refused(finetune_settings, evaluations):
+    with pytest.raises(ConfigError, match=f"--evaluations {evaluations}"):
+        replace(finetune_settings, patience=2, evaluations=evaluations)

@@ -31,6 +31,8 @@ TASK_KEYS = (
     *("batch_size", "calibrate", "otherwise", "mark_shared"),
 )
 """The settings of fine-tuning that a task can have for itself; all others are those of the run."""
+LEARNING_KEYS = tuple(key for key in TASK_KEYS if key not in ("data", "train", "dev"))
+"""Those of them that are no paths: what is there is known by its checksum."""
 _NAME = re.compile(r"\w+(-\w+)*", re.ASCII)
 
 

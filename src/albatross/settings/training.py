@@ -149,7 +149,7 @@ class PretrainSettings(TrainingSettings):
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Of several processes, each holds all weights, or (FSDP2) a part of them."""
     evaluations: int = 10
-    """Measurements on held-out text during the run; one more at its end."""
+    """Measurements on held-out text, the last one at the end of the run."""
     dry_run: bool = False
     """Say what the run would do, plot its schedules, and stop."""
 
@@ -287,7 +287,7 @@ class FinetuneSettings(TrainingSettings):
     """Learn, and be measured, with weights and rows rounded as `export --dtype int8` rounds them,
     for a model that loses too much by it."""
     evaluations: int = 0
-    """Measurements on the dev part during the run; one more at its end."""
+    """Measurements on the dev part, the last one at the end of the run; 0 leaves that one alone."""
     patience: int | None = None
     """Stop after so many measurements without gain."""
     keep: Literal["last", "best"] = "last"
@@ -320,8 +320,8 @@ class FinetuneSettings(TrainingSettings):
                     f"`--{option.replace('_', '-')}` needs all weights to learn. Received: --adapt"
                     f" {self.adapt}. Leave one out."
                 )
-        if (self.patience is not None or self.keep == "best") and not self.evaluations:
+        if (self.patience is not None or self.keep == "best") and self.evaluations < 2:
             raise ConfigError(
                 "`--patience` and `--keep best` need measurements during the run. Received:"
-                " --evaluations 0. Give, for instance, --evaluations 10."
+                f" --evaluations {self.evaluations}. Give, for instance, --evaluations 10."
             )

@@ -32,6 +32,8 @@ from albatross.training.workspace import check_length
 # Labels of which the most frequent comes so much more often than the rarest are called uneven.
 _UNEVEN = 3
 _LABELS_SHOWN = 6
+# What a model that writes has no use for, and its usual value.
+_OF_ENCODERS = {"adapt": "full", "layer_decay": 1.0, "fresh_pooler": False, "early_exit": False}
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Assignment:
         counted = None if weights is None else weights.numpy()
         return ignorant_loss(self.heads, self.units, class_weights=counted)
 
-    def announcement(self) -> str:
-        """Say in one line what is learned, and how."""
+    def announcement(self, of_run: FinetuneSettings) -> str:
+        """Say in one line what is learned, and how; the run may have several tasks."""
         settings, data = self.settings, self.data
         name, kind = self.task.name, self.task.kind.replace("-", "_")
         plural = "" if self.steps == 1 else "s"
@@ -82,9 +84,9 @@ class Assignment:
         return (
             f"Learning {name if name == kind else f'{name} ({kind})'}"
             f" from {len(data.train):,} records,"
-            f" measured on {parts or 'none'}{tuned}: rate {settings.learning_rate:g},"
+            f" measured on {parts or 'none'}{tuned}: rate {of_run.learning_rate:g},"
             f" {settings.epochs:g} epochs ({self.steps:,} step{plural}) of {settings.batch_size},"
-            f" warm-up {settings.warmup:g}, dropout {settings.dropout:g}, at most"
+            f" warm-up {of_run.warmup:g}, dropout {of_run.dropout:g}, at most"
             f" {settings.max_length} tokens{marks}, seed {settings.seed}."
         )
 
@@ -171,10 +173,11 @@ def _check_marks(settings: FinetuneSettings, config: AlbertConfig) -> None:
 def _assignment(settings: FinetuneSettings, data: TaskData) -> Assignment:
     """Make examples of the records, and batches of these."""
     task = data.task
-    if isinstance(task, GenerationTask) and settings.adapt != "full":
+    unused = [name for name, usual in _OF_ENCODERS.items() if getattr(settings, name) != usual]
+    if isinstance(task, GenerationTask) and unused:
         raise ConfigError(
-            "A model that writes learns with all its weights. Received: --adapt"
-            f" {settings.adapt}. Leave it out."
+            "A model that writes learns with all its weights, at one rate, and without exits."
+            f" Received: --{unused[0].replace('_', '-')}. Leave it out."
         )
     heads = _with_exits(task.heads) if settings.early_exit else dict(task.heads)
     features = [task.features(record) for record in data.train]

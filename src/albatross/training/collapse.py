@@ -87,9 +87,12 @@ class CollapseWatch:
 
 
 def spread_of(engine: Engine, examples: Sequence[Example], heads: Mapping[str, HeadSpec]) -> float:
-    """Return the largest standard deviation of a logit over examples; inf where none is judged."""
+    """Return the largest standard deviation of a logit over examples.
+
+    It is infinite where no head is judged, and where the examples are all alike.
+    """
     names = [name for name, spec in heads.items() if spec.kind in ("sequence", "choice")]
-    if not names:
+    if not names or len({one.input_ids.tobytes() for one in examples}) < 2:
         return math.inf
     bare = [one.bare() for one in examples]
     outputs = run(engine, pack(bare))
@@ -135,7 +138,7 @@ def ignorant_loss(
 
 def _binary_entropy(share: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the entropy of events of these probabilities."""
-    inside = np.clip(share, 1e-12, 1 - 1e-12)
+    inside = np.clip(share.astype(np.float64), 1e-12, 1 - 1e-12)
     entropy: np.ndarray[Any, Any] = -(inside * np.log(inside) + (1 - inside) * np.log(1 - inside))
     return entropy
 

@@ -37,7 +37,8 @@ class DepthPlan:
             seed: of the draw.
 
         Raises:
-            ConfigError: more layers than there are, or a model whose layers are not shared.
+            ConfigError: more layers than there are, fewer than groups of them, or a model whose
+                layers are not shared.
         """
         wanted = [stage.value for stage in stages] + ([least] if least is not None else [])
         if wanted and config.num_attention_groups == config.num_hidden_layers > 1:
@@ -46,10 +47,12 @@ class DepthPlan:
                 " out would learn nothing. Received:"
                 f" {config.num_hidden_layers} layers of their own. Leave both options out."
             )
-        if wanted and not max(wanted) <= config.num_hidden_layers:
+        groups = max(config.num_attention_groups, config.num_ffn_groups)
+        if wanted and not groups <= min(wanted) <= max(wanted) <= config.num_hidden_layers:
             raise ConfigError(
-                f"`--depth-stages` and `--random-depth` must be at most {config.num_hidden_layers},"
-                f" the model's layers. Received: {max(wanted)}."
+                f"`--depth-stages` and `--random-depth` must be from {groups}, the model's groups"
+                f" of layers, to {config.num_hidden_layers}, its layers. Received:"
+                f" {', '.join(map(str, wanted))}."
             )
         self._config, self._stages, self._least, self._seed = config, stages, least, seed
 

@@ -28,6 +28,11 @@ class DevScores:
             for name, records in parts.items()
         }
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be measured on."""
+        return not self._parts
+
     def measure(self, engine: Engine) -> dict[str, float]:
         """Return the figures of all parts."""
         figures: dict[str, float] = {}

@@ -17,10 +17,11 @@ from albatross.checkpoints.model_folder import (
     read_config,
     weight_files,
 )
-from albatross.config import AlbertConfig
+from albatross.config import AlbertConfig, without_labels
 from albatross.engine.open import open_tokenizer
 from albatross.errors import ConfigError, TrainingError
 from albatross.report import file_digest
+from albatross.settings.tasks_file import LEARNING_KEYS
 from albatross.settings.training import FinetuneSettings
 from albatross.tasks.task import Task
 from albatross.training.assignments import assignments_of, effective
@@ -60,9 +61,8 @@ def finetune(settings: FinetuneSettings) -> Path:
             )
         settings = on_devices(settings, world)
         if settings.seeds > 1:
-            return train_seeds(
-                settings, lambda one: _Run(one, world).run(), lambda one: _Run(one, world).data
-            )
+            data = _Run(settings, world).data  # refuses what any of them would
+            return train_seeds(settings, lambda one: _Run(one, world).run(), data)
         return _Run(settings, world).run()
 
 
@@ -93,7 +93,7 @@ class _Run:
         if (out / TRAINING_STATE).is_dir():
             restarts = list(read_json(out / RUN).get("restarts", []))
         for one in self.assignments:
-            self.say(one.announcement())
+            self.say(one.announcement(self.settings))
             self.say(one.unevenness())
         while True:
             try:
@@ -114,11 +114,11 @@ class _Run:
 
     def _check_dev(self, settings: FinetuneSettings) -> None:
         """Refuse to choose by a dev part where there is none."""
-        chooses = settings.patience is not None or settings.keep == "best"
+        chooses = settings.patience is not None or settings.keep == "best" or settings.seeds > 1
         if chooses and not any(one.data.dev for one in self.assignments):
             raise ConfigError(
-                "`--patience` and `--keep best` choose by a dev part. Received: none. Give --dev,"
-                " or a --hold-out above 0."
+                "`--patience`, `--keep best` and `--seeds` choose by a dev part. Received: none."
+                " Give --dev, or a --hold-out above 0."
             )
 
     def _attempt(self, restarts: Sequence[Mapping[str, Any]], *, anew: bool) -> Path:
@@ -198,6 +198,9 @@ class _Run:
         for one in self.assignments:
             prefix = f"{one.task.name} " if len(self.assignments) > 1 else ""
             data |= {prefix + name: digest for name, digest in one.data.digests.items()}
+            if prefix:  # what the file of tasks says, wherever it is
+                of_task = one.settings.to_dict()
+                data[f"{prefix}settings"] = {key: of_task[key] for key in LEARNING_KEYS}
         return data
 
     def _workspace(self, restarts: Sequence[Mapping[str, Any]]) -> Workspace:
@@ -219,12 +222,9 @@ class _Run:
 
 def _for_tasks(config: AlbertConfig, settings: FinetuneSettings) -> AlbertConfig:
     """Set both dropouts, and forget what an earlier head left behind."""
-    # transformers would believe it before the new labels.
-    left = ("num_labels", "id2label", "label2id", "problem_type")
     dropout = settings.dropout or 0.0
     return replace(
-        config,
-        extra={key: value for key, value in config.extra.items() if key not in left},
+        without_labels(config),
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
     )

@@ -31,9 +31,11 @@ def apply_layer_decay(model: AlbertWithHeads, decay: float) -> dict[str, float]:
     names = [name for name, _ in model.named_parameters()]
     for name, parameter in model.named_parameters():
         depth = _own_depth(name, config)
-        if scales is not None and depth is not None:  # used once, inside a block that is scaled
-            scale = scales[depth].attention if ".attention." in name else scales[depth].feed_forward
-            parameter.register_hook(partial(_divided, scale))
+        if scales is None or depth is None or not parameter.requires_grad:
+            continue
+        # Used once, inside a block that is scaled.
+        scale = scales[depth].attention if ".attention." in name else scales[depth].feed_forward
+        parameter.register_hook(partial(_divided, scale))
     return rate_scales(names, config, decay)
 
 

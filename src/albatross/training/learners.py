@@ -31,6 +31,7 @@ from albatross.training.generation_objective import generation_parts
 from albatross.training.head_losses import HeadLosses
 from albatross.training.layer_decay import apply_layer_decay
 from albatross.training.objectives import Objective
+from albatross.training.stopping import goodness
 from albatross.training.transfer import adaptation_of, freeze, starting_point
 
 # A word's probability that is asked for all words alike (Vaswani et al., 2017, section 5.4), and
@@ -58,7 +59,7 @@ class Learner(Protocol):
         ...
 
     def measure_depths(self) -> list[float]:
-        """Return the main figure after every depth."""
+        """Return the main figure after every depth, of a model with exits."""
         ...
 
     def spread(self) -> float:
@@ -110,12 +111,15 @@ class Answerer:
         self._scores = [DevScores(one.task, one.data.dev) for one in assignments]
 
     def measure(self) -> dict[str, float]:
-        """Return figures by their names; of several tasks by the task's name, and the mean."""
+        """Return figures by their names; of several tasks by the task's name, and the mean.
+
+        In the mean, errors such as `mse` count below zero, so that more of it is better.
+        """
         found = [scores.measure(self._engine) for scores in self._scores]
         if len(found) == 1:
             return found[0]
         mains = [
-            figures[task.main_metric]
+            goodness(task.main_metric, figures[task.main_metric])
             for task, figures in zip(self._tasks, found, strict=True)
             if figures
         ]
@@ -127,13 +131,24 @@ class Answerer:
         }
 
     def measure_depths(self) -> list[float]:
-        """Return the first task's main figure after every depth."""
-        return self._scores[0].measure_depths(self._engine)
+        """Return the main figure after every depth; of several tasks the mean, as above."""
+        measured = [
+            (task.main_metric, scores.measure_depths(self._engine))
+            for task, scores in zip(self._tasks, self._scores, strict=True)
+            if not scores.is_empty
+        ]
+        if len(self._tasks) == 1:
+            return measured[0][1]
+        good = [[goodness(metric, value) for value in values] for metric, values in measured]
+        means: list[float] = np.mean(good, axis=0).tolist()
+        return means
 
     def spread(self) -> float:
-        """Return how far the answers to the first task's first texts differ."""
+        """Return how far the answers to texts of the first task differ."""
         first = self._assignments[0]
-        probed = [unit[0] for unit in first.units[:_PROBED]]
+        distinct = {unit[0].input_ids.tobytes(): unit[0] for unit in first.units}
+        texts = list(distinct.values())
+        probed = texts[:: max(1, len(texts) // _PROBED)][:_PROBED]
         return spread_of(self._engine, probed, first.heads)
 
     def tune(self) -> list[Task[Any]]:
@@ -148,13 +163,14 @@ class Answerer:
 
     def _begin_anew(self, source: Path, config: AlbertConfig, settings: FinetuneSettings) -> None:
         """Draw heads anew whose labels are others than those that the source has for them."""
+        modules = dict(self.model.named_modules())
         for one in self._assignments:
             if settings.from_scratch or not _labels_differ(source, one.task):
                 continue
             for name in one.heads:
-                draw_weights(
-                    self.model.get_submodule(name), config.initializer_range, settings.seed
-                )
+                for part in (name, f"exits.{name}"):
+                    if part in modules:
+                        draw_weights(modules[part], config.initializer_range, settings.seed)
             told = f"Starting anew: {', '.join(one.heads)}; {settings.model} has other labels."
             print(told, file=sys.stderr)
 

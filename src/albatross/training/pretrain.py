@@ -9,12 +9,13 @@ from typing import Any
 
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, read_weights, weight_files
-from albatross.config import AlbertConfig, variant
+from albatross.config import AlbertConfig, variant, without_labels
 from albatross.data.masking import MaskingRule, PieceTable
 from albatross.data.masking_rate import MaskingFigures, effective_masking
 from albatross.data.sampling import PretrainingBatches, parse_stages
 from albatross.data.segments import SampleRule, SampleSource
 from albatross.data.shards import INDEX, Shard, ShardFolder
+from albatross.engine.open import open_tokenizer
 from albatross.errors import ConfigError, DataError
 from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
@@ -23,7 +24,6 @@ from albatross.report import file_digest
 from albatross.rng import stream
 from albatross.settings.shape import parse_shape
 from albatross.settings.training import PretrainSettings
-from albatross.tokenizer.folder import open_tokenizer
 from albatross.training.depths import DepthPlan
 from albatross.training.distributed import World, joined
 from albatross.training.heap import tune_heap
@@ -184,7 +184,7 @@ class _Run:
     def _config(self) -> AlbertConfig:
         """Return the model's shape."""
         if self.start is not None:
-            return read_config(self.start)
+            return without_labels(read_config(self.start))
         shape = parse_shape(self.settings.shape)
         return variant(self.settings.variant, vocab_size=self.tokenizer.vocab_size, **shape)
 
@@ -276,7 +276,7 @@ class _Run:
         Raises:
             ConfigError: the shards were made with another tokenizer.
         """
-        own = open_tokenizer(folder)
+        own = open_tokenizer(folder, self.config)
         if own.sha256 != self.tokenizer.sha256:
             raise ConfigError(
                 "A model goes on with text cut by its own tokenizer. Received: shards of"
@@ -289,7 +289,7 @@ class _Run:
         if anew and self.world.is_first:
             print(f"Starting anew: {', '.join(anew)}, which the model lacks.", file=sys.stderr)
         return AlbertForPreTraining.from_pretrained(
-            folder, initialize=anew, seed=self.settings.seed
+            folder, config=self.config, initialize=anew, seed=self.settings.seed
         )
 
     def _new_model(self) -> AlbertForPreTraining:

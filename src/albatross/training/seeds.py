@@ -17,27 +17,13 @@ from albatross.checkpoints.model_folder import CARD, CONFIG, RUN, TASKS, TRAININ
 from albatross.errors import ConfigError
 from albatross.report import model_card
 from albatross.settings.training import FinetuneSettings
-from albatross.training.workspace import check_place
-
-# What may differ between a finished run and the settings that ask for it.
-_OPEN = (
-    "model",
-    "train",
-    "dev",
-    "data",
-    "tasks",
-    "out",
-    "recipe",
-    "threads",
-    "save_minutes",
-    "device",
-)
+from albatross.training.workspace import FREE, check_place
 
 
 def train_seeds(
     settings: FinetuneSettings,
     train: Callable[[FinetuneSettings], Path],
-    data_of: Callable[[FinetuneSettings], Mapping[str, Any]],
+    data: Mapping[str, Any],
 ) -> Path:
     """Train once for every seed in a folder of its own, and make the median run the output.
 
@@ -46,7 +32,7 @@ def train_seeds(
     Args:
         settings: with several seeds, from `seed` on.
         train: trains one of them, or goes on with it.
-        data_of: what a run learns from, as `run.json` has it with checksums; any seed has the same.
+        data: what any of the runs learns from, as `run.json` has it with checksums.
 
     Raises:
         ConfigError: nothing to compare the runs by, or finished runs of other settings or data.
@@ -55,11 +41,19 @@ def train_seeds(
     check_place(settings.out, [])
     home = settings.out.with_name(f"{settings.out.name}.seeds")
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    runs = [replace(settings, seed=seed, seeds=1, out=home / str(seed)) for seed in seeds]
-    if finished := [one for one in runs if _is_finished(one.out)]:
-        data = data_of(settings)
-        for one in finished:
-            _check_finished(one, data)
+    runs = [
+        replace(
+            settings,
+            seed=seed,
+            seeds=1,
+            out=home / str(seed),
+            tensorboard=settings.tensorboard and settings.tensorboard / str(seed),
+        )
+        for seed in seeds
+    ]
+    finished = [one for one in runs if _is_finished(one.out)]
+    for one in finished:
+        _check_finished(one, data)
     folders: dict[int, Path] = {}
     figures: dict[int, float] = {}
     for one in runs:
@@ -94,7 +88,7 @@ def _check_finished(settings: FinetuneSettings, data: Mapping[str, Any]) -> None
     differing = [
         name
         for name, value in settings.to_dict().items()
-        if name not in _OPEN and value not in (None, "") and before.get(name) != value
+        if name not in FREE and value not in (None, "") and before.get(name) != value
     ]
     differing += [f"the data's {name}" for name in data if learned.get(name) != data[name]]
     if differing:

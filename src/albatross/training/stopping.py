@@ -20,6 +20,11 @@ Keep = Literal["last", "best"]
 _LESS_IS_BETTER = ("loss", "mse", "mae", "rmse")
 
 
+def goodness(metric: str, value: float) -> float:
+    """Return a figure of which more is better: errors below zero, others as they are."""
+    return -value if metric.rpartition("_")[2] in _LESS_IS_BETTER else value
+
+
 class Stopping:
     """Follows one figure over the measurements of a run.
 
@@ -89,6 +94,4 @@ class Stopping:
             return False
         if not self.best:
             return True
-        before = self.best[self._metric]
-        is_less = self._metric.rpartition("_")[2] in _LESS_IS_BETTER
-        return value < before if is_less else value > before
+        return goodness(self._metric, value) > goodness(self._metric, self.best[self._metric])

@@ -38,7 +38,7 @@ from albatross.training.trainer import Hooks, Optimization, StepSource, Trainer
 
 # Settings that may change between the parts of a run: what they name is compared by its checksum,
 # or it does not change what is learned.
-_FREE = {
+FREE = {
     *("shards", "model", "from_model", "replay", "train", "dev", "data", "tasks", "out"),
     *("recipe", "threads", "save_minutes", "device", "parallel", "tensorboard", "dry_run"),
 }
@@ -203,9 +203,10 @@ class Workspace:
         out, run, now = self.settings.out, read_json(self.settings.out / RUN), self.settings
         before = now.defaults() | _part(run, "settings")
         data = _part(run, "data")
-        parts = [("verb", run.get("verb"), self.verb)]
-        parts += [(k, before.get(k), v) for k, v in now.to_dict().items() if k not in _FREE]
-        parts += [(f"the data's {k}", data.get(k), v) for k, v in self.data.items()]
+        parts: list[tuple[str, Any, Any]] = [("verb", run.get("verb"), self.verb)]
+        parts += [(k, before.get(k), v) for k, v in now.to_dict().items() if k not in FREE]
+        named = {**data, **self.data}
+        parts += [(f"the data's {k}", data.get(k), self.data.get(k)) for k in named]
         differing = [
             f"{name}={old!r} before and {new!r} now" for name, old, new in parts if old != new
         ]
