@@ -43,6 +43,13 @@ def test_shards_hold_the_corpus_and_its_tokenizer(documents, corpus, tokenizer, 
     assert 3 < len(texts(folder.held_out, out)) < 30
 
 
+@pytest.mark.parametrize("name", ["pretrained", "sentiment"])
+def test_a_built_in_model_is_a_tokenizer_by_its_name(corpus, tmp_path, name):
+    paths = (corpus, tmp_path / "out")
+    out = build_shards(BuildShardsSettings(paths, tokenizer=Path(name), held_out=0))
+    assert ShardFolder(out).tokenizer().vocab_size > 16_000
+
+
 def test_running_text_can_be_split_by_rules(tokenizer, tmp_path):
     (tmp_path / "a.txt").write_text("The gull flew. The tern did not.\n")
     out = build_shards(

@@ -167,7 +167,7 @@ def test_a_damaged_state_is_one_clear_error(short, interrupt):
 
 def test_a_finished_model_is_not_overwritten(pretrained, pretrain_settings):
     before = (pretrained / "run.json").read_bytes()
-    with pytest.raises(FolderError, match="what another command has finished"):
+    with pytest.raises(FolderError, match="what a command has finished"):
         pretrain(pretrain_settings)
     assert (pretrained / "run.json").read_bytes() == before
 

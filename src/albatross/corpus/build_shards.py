@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from albatross.atomic import check_free, writing
+from albatross.checkpoints.delta import vocabulary_folder
+from albatross.checkpoints.locate import builtin_folders
 from albatross.corpus.assembly import assemble, summary
 from albatross.corpus.chunks import Group, cutting, reading_groups
 from albatross.corpus.cleaning import Cleaner, CleaningRule
@@ -44,7 +46,7 @@ def build_shards(settings: BuildShardsSettings) -> Path:
     check_place(settings.out, INDEX, "shard")
     check_free(settings.out)
     files = corpus_files(settings.corpus)
-    tokenizer = open_tokenizer(settings.tokenizer)
+    tokenizer = open_tokenizer(_tokenizer_folder(settings.tokenizer))
     Cleaner(_rule(settings))  # what it lacks is said before any work
     groups = reading_groups(files)
     with WorkFolder.opened(settings.out, _manifest(settings, tokenizer), groups) as work:
@@ -91,6 +93,12 @@ def _rule(settings: BuildShardsSettings) -> CleaningRule:
         settings.min_characters,
         settings.max_characters,
     )
+
+
+def _tokenizer_folder(given: Path) -> Path:
+    """Return the folder that is given, or that of the built-in model which is named."""
+    inside = None if given.exists() else builtin_folders().get(given.as_posix())
+    return given if inside is None else vocabulary_folder(inside)
 
 
 def _manifest(settings: BuildShardsSettings, tokenizer: AnyTokenizer) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class BuildShardsSettings(CorpusSettings):
     """
 
     tokenizer: Path = Path("runs/tokenizer")
-    """A tokenizer or model folder."""
+    """A tokenizer or model folder, or the name of a built-in model."""
     sentence_breaks: Literal["lines", "rules"] = "lines"
     """`lines`: every line is a sentence; `rules`: split running text."""
     held_out: float = 0.01

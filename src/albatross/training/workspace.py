@@ -247,7 +247,7 @@ def check_place(out: Path, sources: Sequence[Path]) -> None:
     check_not_read(out, sources)
     if out.is_dir() and any(out.iterdir()) and not (out / TRAINING_STATE).is_dir():
         raise FolderError(
-            "A run must not overwrite what another command has finished."
+            "A run must not overwrite what a command has finished, were it the same one."
             f" Received: {str(out)!r}. Name another folder, or remove this one."
         )
 
