@@ -271,6 +271,23 @@ def test_layouts_follow_a_change_of_the_batch_in_place():
     np.testing.assert_array_equal(found, expected)
 
 
+def test_threads_that_share_an_engine_keep_their_own_layouts(monkeypatch):
+    engine, batch = TorchEngine(model_of()), pack(examples())
+    rows = engine.embed(batch)
+    expected = engine.layer(rows, batch.cu_seqlens, 0)
+    equal = np.array_equal
+
+    def equal_and_another_thread(*arrays):
+        found = equal(*arrays)
+        monkeypatch.setattr(np, "array_equal", equal)
+        engine.layer(rows[:3], np.array([0, 3]), 0)
+        return found
+
+    monkeypatch.setattr(np, "array_equal", equal_and_another_thread)
+    found = engine.layer(rows, batch.cu_seqlens, 0)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_dropout_is_off_while_the_engine_answers():
     model = model_of()
     for module in model.modules():

@@ -26,7 +26,7 @@ class TorchEngine:
     batch_tokens = 4_096
 
     def __init__(self, model: AlbertWithHeads) -> None:
-        """Take a model; its mode is set back after every call."""
+        """Take a model; `embed` puts it into evaluation mode, where it stays."""
         self.model = model
         self.config = model.config
         self._layout_of: tuple[IntArray, PackedLayout] | None = None
@@ -86,12 +86,14 @@ class TorchEngine:
 
     def _layout(self, cu_seqlens: IntArray) -> PackedLayout:
         """Return the layout of a batch, made once for all its depths."""
-        if self._layout_of is None or not np.array_equal(self._layout_of[0], cu_seqlens):
+        # Read once: another thread may put its own layout there at any time.
+        kept = self._layout_of
+        if kept is None or not np.array_equal(kept[0], cu_seqlens):
             device = self.model.device
             ranges = like_lengths(cu_seqlens, device)
             layout = PackedLayout.from_cu_seqlens(cu_seqlens, device, ranges)
-            self._layout_of = (cu_seqlens.copy(), layout)
-        return self._layout_of[1]
+            self._layout_of = kept = (cu_seqlens.copy(), layout)
+        return kept[1]
 
 
 def _encoder_of(model: AlbertWithHeads) -> tuple[dict[str, Any], list[int]]:
