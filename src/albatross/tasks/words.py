@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +15,10 @@ from numpy.typing import NDArray
 from albatross.data.packing import IntArray
 from albatross.data.records import WordsRecord
 
-# Words with inner signs such as don't, 3.5 and well-known; any other sign is a word of its own.
-_WORD = re.compile(r"\w+(?:['\u2019.,\-]\w+)*|[^\w\s]")
+# What may stand in a word beside letters and marks: the joiners of scripts and the soft hyphen.
+_JOINERS = "\u00ad\u200c\u200d"
+# Marks are in the first two planes and, the selectors of variants, at the start of this one.
+_PLANES, _SELECTORS = 0x20000, range(0xE0000, 0xE0200)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ def words_of(text: str) -> TextWords:
     >>> words_of("Don't pay $3.50!").words
     ("Don't", 'pay', '$', '3.50', '!')
     """
-    found = list(_WORD.finditer(text))
+    found = list(_word().finditer(text))
     words = tuple(match.group() for match in found)
     return TextWords(words, text=text, spans=tuple(match.span() for match in found))
 
@@ -55,3 +60,16 @@ def laid_out(record: WordsRecord) -> tuple[str, Sequence[tuple[int, int]]]:
         spans.append((at, at + len(word)))
         at += len(word) + 1
     return " ".join(record.words), spans
+
+
+@lru_cache(maxsize=1)
+def _word() -> re.Pattern[str]:
+    """Return the pattern of words with inner signs: don't, 3.5, well-known; else a sign is a word.
+
+    The marks of a letter or sign, such as accents and the vowels of Hindi, belong to it.
+    """
+    places = chain(range(_PLANES), _SELECTORS)
+    marks = (chr(place) for place in places if unicodedata.category(chr(place)).startswith("M"))
+    more = _JOINERS + "".join(marks)
+    word = rf"\w[\w{more}]*"
+    return re.compile(rf"{word}(?:['\u2019.,\-]{word})*|[^\w\s][{more}]*")
