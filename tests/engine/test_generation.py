@@ -80,6 +80,13 @@ def test_greedy_search_takes_the_best_word_every_time(chain):
     assert found[0].ids == tuple(word for word in ids[1:] if word != END)
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_spare_rows_of_a_model_are_never_written(chain, beams):
+    chain.log_probs[:, WORDS - 1] = 9.0
+    (found,) = write(chain, sources(0), replace(OPTIONS, beams=beams, words=WORDS - 1))
+    assert all(word < WORDS - 1 for text in found for word in text.ids)
+
+
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 @pytest.mark.parametrize("number", range(5))
 def test_enough_beams_find_the_best_of_all_texts(chain, number, penalty):

@@ -71,6 +71,16 @@ def test_specials_are_never_said():
     assert len(answer.gaps[0]) == 5
 
 
+def test_spare_rows_of_a_model_are_never_said():
+    task = task_of()
+    logits = np.zeros((1, TOKENIZER.vocab_size + 8), dtype=np.float32)
+    logits[0, TOKENIZER.vocab_size :] = 100
+    (word,) = TOKENIZER.encode(WORDS[0])
+    logits[0, word] = 50
+    answer = task.answer({task.head: logits}, TextRecord("A [MASK]."), [])
+    assert answer.gaps[0][WORDS[0]] == pytest.approx(1.0)
+
+
 def test_a_piece_that_goes_on_is_joined_to_its_word():
     task = task_of()
     goes_on = next(

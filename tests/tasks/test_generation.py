@@ -238,3 +238,4 @@ def test_specials_are_never_written(tokenizer):
     specials = {tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.mask_id}
     assert set(options.never) == specials
     assert (options.end_id, options.max_length) == (tokenizer.sep_id, 8)
+    assert options.words == tokenizer.vocab_size

@@ -65,6 +65,7 @@ class SearchOptions:
         max_length: most words; the end is not counted
         no_repeat_ngram: runs of so many words come only once; 0 lets all come again
         never: words that are not written, such as the specials
+        words: how many there are; a model may have rows for more. All of its rows by default
     """
 
     end_id: int
@@ -74,6 +75,7 @@ class SearchOptions:
     max_length: int = 64
     no_repeat_ngram: int = 0
     never: tuple[int, ...] = ()
+    words: int | None = None
 
     def __post_init__(self) -> None:
         """Check that a text can be found.
@@ -173,6 +175,7 @@ def options_of(task: GenerationTask) -> SearchOptions:
         max_length=task.target_length - 1,
         no_repeat_ngram=task.no_repeat_ngram,
         never=task.never,
+        words=task.tokenizer.vocab_size,
     )
 
 
@@ -243,8 +246,8 @@ def _highest(log_probs: NDArray[np.float32], width: int) -> tuple[IntArray, NDAr
 def _allowed(
     log_probs: NDArray[np.float32], live: Sequence[_Beginning], length: int, options: SearchOptions
 ) -> NDArray[np.float32]:
-    """Return log-probabilities with what must not come next at minus infinity."""
-    log_probs = log_probs.copy()
+    """Return log-probabilities with what must not come next at minus infinity: (rows, words)."""
+    log_probs = log_probs[:, : options.words].copy()
     log_probs[:, list(options.never)] = -np.inf
     if length < options.min_length:
         log_probs[:, options.end_id] = -np.inf

@@ -129,7 +129,8 @@ class FillMaskTask(TextTask):
     ) -> FilledAnswer:
         """Return the best pieces of each gap, and the text with the best of them."""
         gaps = []
-        for logits in outputs[self.head]:
+        # A model may have more rows of words than there are pieces; the spare ones say nothing.
+        for logits in outputs[self.head][:, : len(self._silent)]:
             shares = softmax(np.where(self._silent, -np.inf, logits))
             best = np.argsort(-shares, kind="stable")[:_TOLD]
             gaps.append({self._shown(int(piece)): float(shares[piece]) for piece in best})

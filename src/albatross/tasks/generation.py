@@ -35,6 +35,7 @@ class WritingTokenizer(Tokenizer, Protocol):
 
     pad_id: int
     unk_id: int
+    vocab_size: int
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of some ids."""
@@ -293,5 +294,6 @@ def _writing(tokenizer: Tokenizer) -> WritingTokenizer:
         return tokenizer
     raise ConfigError(
         "To write, a task needs a tokenizer that makes text of ids. Received:"
-        f" {type(tokenizer).__name__} without one of `decode`, `pad_id` and `unk_id`."
+        f" {type(tokenizer).__name__} without one of `decode`, `pad_id`, `unk_id` and"
+        " `vocab_size`."
     )
