@@ -73,6 +73,19 @@ def test_a_folder_of_records_is_told_by_all_its_files(untrained, tmp_path):
     assert changed["sha256"] != data["sha256"]
 
 
+def test_subsets_named_low_and_high_have_figures_of_their_own(untrained, tmp_path):
+    names = ("low", "high")
+    rows = [
+        {"question": "Who?", "choices": ["a", "b"], "label": n % 2, "subset": names[n // 4]}
+        for n in range(8)
+    ]
+    file = write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    model = untrained(lambda inputs: ChoiceTask("quiz", names, replace(inputs, format="choice")))
+    report = evaluate(EvaluateSettings(model, file, bootstrap=20))
+    assert set(report.intervals) == {"accuracy", "accuracy_low", "accuracy_high"}
+    assert set(report.metrics) >= set(report.intervals)
+
+
 def test_the_trainer_gets_the_same_figures(report, review_file):
     opened = open_model("sentiment")
     records = opened.task.read(review_file)

@@ -145,15 +145,8 @@ def _report(
 def _figures(
     task: Task[Any], judged: NDArray[np.float64], rounds: int
 ) -> tuple[dict[str, float], dict[str, Interval]]:
-    """Return the figures and their intervals; those that a task gives itself stay."""
-    found = task.metrics(judged)
-    given = {
-        name: Interval(found[f"{name}_low"], found[f"{name}_high"])
-        for name in found
-        if f"{name}_low" in found and f"{name}_high" in found
-    }
-    bounds = {f"{name}_{end}" for name in given for end in ("low", "high")}
-    metrics = {name: float(v) for name, v in found.items() if name not in bounds}
+    """Return the figures and their intervals."""
+    metrics = {name: float(value) for name, value in task.metrics(judged).items()}
     with Progress("intervals", 1) as progress:
         drawn = bootstrap(
             task.metrics,
@@ -167,7 +160,7 @@ def _figures(
         for name in metrics
         if name in drawn and is_figure(name) and not name.endswith("_threshold")
     ]
-    return metrics, {name: given.get(name, drawn[name]) for name in sure}
+    return metrics, {name: drawn[name] for name in sure}
 
 
 def _depths(
