@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +100,23 @@ def test_a_missing_file_is_named(tmp_path):
         read_records(tmp_path / "a.conll", "conll")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"tokens": ["Ann", "slept"], "tags": ["B-PER", "O"]}\n'),
+        ("a.csv", "words,tags\nAnn slept,B-PER O\n"),
+        ("a.CSV.gz", gzip.compress(b"words,tags\nAnn slept,B-PER O\n")),
+    ],
+)
+def test_a_table_among_files_of_columns_is_read_as_a_table(write, name, content):
+    assert read_records(write(name, content), "conll") == [ANN]
+
+
+def test_json_is_no_file_of_columns(write):
+    with pytest.raises(DataError, match=r"a\.json': another ending"):
+        read_records(write("a.json", '{"words": "Ann slept"}\n'), "conll")
+
+
 # === Slots ===
 
 
@@ -112,8 +131,6 @@ def test_a_folder_of_slots_has_words_tags_and_the_intent_as_subset(write, tmp_pa
 
 
 def test_words_alone_may_be_packed_and_have_no_tags(write, tmp_path):
-    import gzip
-
     path = write("seq.in.gz", gzip.compress(b"play it\n"))
     assert read_records(tmp_path, "slots") == [WordsRecord(("play", "it"))]
     assert read_records(path, "slots") == [WordsRecord(("play", "it"))]

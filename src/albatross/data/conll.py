@@ -14,7 +14,7 @@ from pathlib import Path
 from albatross.data.columns import NO_COLUMNS, Columns, Part
 from albatross.data.records import ID, SUBSET, WordsRecord, list_of, name_of, text_of
 from albatross.data.tables import check_is_file
-from albatross.data.text_files import PACKINGS, read_lines
+from albatross.data.text_files import PACKINGS, format_of, read_lines
 from albatross.errors import DataError, LabelError
 
 _PARTS = {
@@ -29,18 +29,24 @@ _SPACES = re.compile(r"[ \t]+")
 _BEGINS = "BSU"
 _ENDS = "ESLU"
 _DOCUMENT_START = "-DOCSTART-"
+# Endings of files that are no CoNLL columns; those of a .tsv may be.
+_NEVER_COLUMNS = (".csv", ".jsonl", ".json", ".parquet")
 
 
 def read_conll(path: Path) -> Iterator[WordsRecord]:
     """Yield the sentences of a file of columns: the word first, its tag last, blank lines between.
 
-    A file with one column has no tags. Lines that begin a document are passed over.
+    A file with one column has no tags. Lines that begin a document are passed over. A table by its
+    ending is read as `words_records` reads it.
 
     Raises:
         DataError: the file is missing, or a line has a word without a tag among others with one.
         LabelError: a tag is none.
     """
     check_is_file(path, has_known_ending=True)
+    if format_of(path) in _NEVER_COLUMNS:
+        yield from words_records(path)
+        return
     is_tagged: bool | None = None
     words: list[str] = []
     tags: list[str] = []
