@@ -87,6 +87,13 @@ def test_standard_input_is_read_line_by_line(standard_input):
     assert asked(MOOD) == [TextRecord(text) for text in ("a", "\u00fc", "", "last")]
 
 
+def test_a_mark_of_byte_order_is_no_text_in_a_file_nor_on_standard_input(standard_input, tmp_path):
+    content = b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n"
+    standard_input(content)
+    (tmp_path / "a.txt").write_bytes(content)
+    assert list(text_lines(None)) == list(text_lines(tmp_path / "a.txt")) == ["a", "\ufeffb"]
+
+
 def test_bytes_that_are_no_text_are_named(standard_input, tmp_path):
     standard_input(b"good\nb\xe9d\n")
     with pytest.raises(DataError, match=r"Received: byte 0xe9 in line 2\."):
