@@ -209,6 +209,11 @@ def test_blank_lines_are_passed_over(tmp_path):
         ("a.jsonl", '{"text": "a", "label": {"a": 1, "b": -1}}\n', r"none below 0.*in line 1"),
         ("a.jsonl", '{"text": "a", "label": {"a": [1]}}\n', r"must be numbers.*in line 1"),
         ("a.jsonl", '{"text": "a", "label": {" ": 1}}\n', r"Shares of labels.*in line 1"),
+        (
+            "a.jsonl",
+            f'{{"text": "a", "label": {{"a": 1{400 * "0"}}}}}\n',
+            r"Shares of labels.*in line 1",
+        ),
         ("a.tsv", "text\tlabel\na\t{}\n", r"Shares of labels.*in line 2"),
         ("a.jsonl", '{"text": null}\n', "text must be a string. Received: null in line 1"),
         ("a.jsonl", '{"text": "a", "labels": ["x", "x"]}\n', r"different.*in line 1"),

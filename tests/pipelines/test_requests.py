@@ -143,3 +143,6 @@ def test_no_label_is_left_on_a_record():
     assert unlabelled(span) == SpanRecord("x", "y")
     assert unlabelled(WordsRecord(("x",), ("O",))) == WordsRecord(("x",))
     assert unlabelled(TextRecord("x", "y", "a", ("a",))) == TextRecord("x", "y")
+    shared = TextRecord("x", label="a", shares=(("a", 0.75), ("b", 0.25)))
+    assert unlabelled(shared) == TextRecord("x")
+    assert parts_of(shared) == {"text": "x"}

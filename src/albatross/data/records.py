@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -279,7 +280,9 @@ def _shares_of(value: object, place: str) -> tuple[tuple[str, float], ...] | Non
     if not isinstance(found, dict):
         return None
     votes = {label.strip(): votes for label, votes in found.items()}
-    numbers = [float(v) for v in votes.values() if isinstance(v, int | float) and v >= 0]
+    # Compared before it becomes a float: an integer may be too large for one.
+    most = sys.float_info.max
+    numbers = [float(v) for v in votes.values() if isinstance(v, int | float) and 0 <= v <= most]
     total = sum(numbers)
     if len(numbers) < len(found) or "" in votes or not 0 < total < math.inf:
         raise DataError(

@@ -21,6 +21,7 @@ _TABLES = {".tsv", ".csv", ".jsonl", ".parquet", ".json", ".conll"}
 _LABELS = {
     "label": None,
     "labels": None,
+    "shares": None,
     "tags": None,
     "answers": (),
     "references": (),
