@@ -101,6 +101,12 @@ def test_a_stream_keeps_texts_beside_their_answers(classify, reviews, monkeypatc
     assert shares(a for _, a in pairs) == pytest.approx(shares(classify(texts)), abs=1e-6)
 
 
+@pytest.mark.parametrize("wrong", [5, None, b"bytes", {"a"}])
+def test_a_stream_refuses_what_is_no_text_as_a_call_does(classify, wrong):
+    with pytest.raises(DataError, match=r"Received: (a )?(int|NoneType|bytes|set)"):
+        list(classify.stream(["a text", wrong]))
+
+
 # === The verb ===
 
 

@@ -184,10 +184,12 @@ def _chunks(given: Iterable[Asked]) -> Iterator[list[Asked]]:
 
 
 def _characters(given: Any) -> int:
-    """Return about how many characters a text, a mapping or a record holds."""
+    """Return about how many characters a text, a mapping or a record holds; 0 for what is none."""
     if isinstance(given, str):
         return len(given)
     if is_dataclass(given):
         given = vars(given)
+    if not isinstance(given, Mapping | list | tuple):
+        return 0  # the task refuses it
     parts = given.values() if isinstance(given, Mapping) else given
     return sum(len(part if isinstance(part, str) else str(part)) for part in parts)
