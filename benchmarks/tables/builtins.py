@@ -269,23 +269,23 @@ Each is made from `pretrained` by `albatross finetune` and `albatross export --d
 pretrained`, in two ways: layers of its own learn over the embeddings of `pretrained` (`--adapt
 layers`), or all weights, of which it keeps those rows of the table of words that learning has
 moved. What beats the baseline on every part ships; layers before all weights unless they lose more
-than a point, which is decided on the part that is scored. The last three columns are those of the way that ships: the 95 %
-interval of a bootstrap, the calibration error, and its folder's bytes. One encoder for several
-tasks, all of whose weights learn, costs `intent` two points and more (`docs/log.md`, 49).
+than a point, which is decided on the part that is scored. The last three columns are those of the
+way that ships: the 95 % interval of a bootstrap, the calibration error, and its folder's bytes. One
+encoder for several tasks, all of whose weights learn, costs `intent` two points and more
+(`docs/log.md`, 49).
 
 All are scored as they are shipped, on records that they have not seen: in 8 bits, but for the last
-two, which are `pretrained` itself, in 16-bit floats. The baseline
-knows no language: words counted (TF-IDF, logistic regression), a conditional random field without
-lists of names, the mean of word vectors counted from the pre-training text, and for gaps what
-stands between their two neighbours most often. For `embed` that is the weaker one of two: the
-cosine of TF-IDF, as in the table above, has .72 to .76 on the same pairs (`docs/log.md`, 62), so
-that words alone tell more about the likeness of these sentences. `sentiment` learns from the shares that two encoders
-and counted words give (`benchmarks/tables/taught.py`), its baseline from the labels; both are
-scored on 1,936 sentences: the 436 of the development part that are public, and 1,500 of the
-training part, no phrase of which is learned from, though both have been looked at before, when it
-was decided how to train. 500 more choose its temperature by `albatross
-tune`. Entities are scored on WikiGold and WNUT-17. The calibration error is the mean distance of
-confidence and accuracy.
+two, which are `pretrained` itself, in 16-bit floats. The baseline knows no language: words counted
+(TF-IDF, logistic regression), a conditional random field without lists of names, the mean of word
+vectors counted from the pre-training text, and for gaps what stands between their two neighbours
+most often. For `embed` that is the weaker one of two: the cosine of TF-IDF, as in the table above,
+has .72 to .76 on the same pairs (`docs/log.md`, 62), so that words alone tell more about the
+likeness of these sentences. `sentiment` learns from the shares that two encoders and counted words
+give (`benchmarks/tables/taught.py`), its baseline from the labels; both are scored on 1,936
+sentences: the 436 of the development part that are public, and 1,500 of the training part, no
+phrase of which is learned from, though both have been looked at before, when it was decided how to
+train. 500 more choose its temperature by `albatross tune`. Entities are scored on WikiGold and
+WNUT-17. The calibration error is the mean distance of confidence and accuracy.
 """,
     (
         "model",
