@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from albatross.corpus.build_shards import build_shards
 from albatross.data.records import TextRecord
@@ -15,6 +16,10 @@ from albatross.settings.training import FinetuneSettings, PretrainSettings
 from albatross.tokenizer.unigram import UnigramTokenizer
 
 VOCABULARY = Path(__file__).parent / "tokenizer" / "tiny.model"
+
+# No test asserts a time: an example may take as long as it takes beside other work.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

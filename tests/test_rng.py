@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from albatross.rng import fractions, hashed_fraction, row_keys, stream
@@ -39,7 +39,6 @@ def test_different_keys_give_different_streams():
     assert len({stream(*key).integers(2**62) for key in keys}) == len(keys)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_a_hashed_fraction_is_below_one_and_a_function_of_the_bytes(value):
     assert 0 <= hashed_fraction(value) < 1

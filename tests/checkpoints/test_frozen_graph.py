@@ -115,7 +115,7 @@ def test_a_missing_file_is_refused(tmp_path):
         read_frozen_graph(tmp_path / "frozen.pb")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(GRAPH) - 1), st.integers(1, 255))
 def test_a_changed_byte_is_read_or_refused(read, position, change):
     damaged = bytearray(GRAPH)
@@ -124,7 +124,7 @@ def test_a_changed_byte_is_read_or_refused(read, position, change):
         assert all(isinstance(array, np.ndarray) for array in read(damaged).values())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=80).map(lambda data: constant(tensor(1, [2]) + data)) | st.binary())
 def test_any_bytes_are_read_or_refused(read, content):
     with suppress(FolderError):  # and nothing else

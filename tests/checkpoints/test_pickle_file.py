@@ -160,7 +160,7 @@ def test_a_file_cut_off_is_refused(path, saved, kind):
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=9))
 def test_bytes_changed_anywhere_are_refused_or_read(saved, kind, where, bytes_there):
     content = bytearray((saved / kind).read_bytes())

@@ -217,7 +217,7 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.text(max_size=3), ENTRIES, max_size=3), st.binary(max_size=60))
 def test_a_drawn_header_is_refused_or_fits_the_file(place, header, data):
     place.write_bytes(raw_file(header, data))
@@ -227,7 +227,7 @@ def test_a_drawn_header_is_refused_or_fits_the_file(place, header, data):
         assert contents(found) == contents(load(place.read_bytes()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=9))
 def test_bytes_changed_anywhere_are_refused_or_read(place, where, bytes_there):
     content = bytearray(save(ARRAYS))

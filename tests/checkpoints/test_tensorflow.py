@@ -234,7 +234,7 @@ ENTRIES = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.binary(min_size=1, max_size=6), ENTRIES, max_size=4), st.binary())
 def test_any_records_are_read_or_refused(tmp_path, entries, data):
     try:
@@ -246,7 +246,7 @@ def test_any_records_are_read_or_refused(tmp_path, entries, data):
             assert checkpoint.read(name).nbytes <= 2 * len(data)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(BINARY), st.binary(max_size=200))
 def test_any_bytes_are_refused_or_change_nothing(tmp_path, name, data):
     for other, content in FILES.items():

@@ -44,7 +44,7 @@ def test_tensorflow_reads_what_is_written(tmp_path, slices):
         assert_same(np.asarray(reader.get_tensor(name)), array)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrays(np.float32, array_shapes(min_dims=0, min_side=0, max_dims=4)))
 def test_every_shape_comes_back_bit_by_bit(tmp_path, array):
     write_checkpoint(tmp_path / "m", {"v": array})

@@ -57,7 +57,7 @@ def test_what_an_author_chose_stays(repairing, text):
     assert repairing.clean([text]) == [text]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), st.text("aÃ©â€™&lt;\x80\x9f\u0301Ｏが\ufeff\x0b", min_size=1)))
 def test_the_way_round_the_repair_changes_nothing_that_it_would_not(text):
     rules = ftfy.TextFixerConfig(

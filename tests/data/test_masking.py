@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from albatross.data.masking import MaskedTokens, MaskingRule, PieceTable, mask_tokens
@@ -87,7 +87,6 @@ def test_specials_are_never_drawn_at_random():
 # === How much, and which ===
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=80), st.integers(0, 2**30))
 def test_whole_words_only_and_never_above_the_budget(lengths, seed):
     ids = ids_of(lengths)
@@ -100,14 +99,12 @@ def test_whole_words_only_and_never_above_the_budget(lengths, seed):
         assert all(word <= positions or not word & positions for word in words)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 600), st.sampled_from([0.15, 0.2, 0.4]), st.integers(0, 2**30))
 def test_the_budget_is_met_exactly_where_words_of_one_token_are_left(num_words, rate, seed):
     positions = chosen(ids_of([1] * num_words), MaskingRule(rate=rate), seed)
     assert len(positions) == max(1, round(num_words * rate))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=30, max_size=80), st.integers(0, 2**30))
 def test_less_than_the_budget_is_masked_only_if_no_word_left_would_fit(lengths, seed):
     ids = ids_of(lengths)
@@ -148,7 +145,6 @@ def test_googles_cap_leaves_4_percent_at_512_tokens(cap, share):
     assert len(found) / len(ids) == pytest.approx(share, abs=0.001)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=30), min_size=2, max_size=8))
 def test_a_sample_is_masked_the_same_alone_and_among_others(samples):
     ids = [ids_of(lengths, seed) for seed, lengths in enumerate(samples)]
@@ -198,7 +194,6 @@ def test_of_the_chosen_80_percent_are_masked_10_random_and_10_kept():
     np.testing.assert_allclose(kinds, [0.8, 0.1, 0.1], atol=0.01)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(0, 2**30))
 def test_labels_are_the_original_ids_and_nothing_else_changes(length, seed):
     ids = ids_of([1] * length)

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from albatross.data.packing import Example, batches_by_tokens, pack, padded_indices
@@ -22,7 +22,6 @@ def examples_of(lengths: list[int]) -> list[Example]:
     ]
 
 
-@settings(deadline=None)
 @given(LENGTHS)
 def test_packing_lays_examples_end_to_end(lengths):
     examples = examples_of(lengths)
@@ -49,7 +48,6 @@ def test_a_batch_shows_what_it_holds():
     assert shown == "PackedBatch(sequences=2, tokens=5, max_seqlen=3, labels=['class', 'words'])"
 
 
-@settings(deadline=None)
 @given(LENGTHS)
 def test_padding_and_its_way_back_lose_nothing(lengths):
     batch = pack(examples_of(lengths))
@@ -59,7 +57,6 @@ def test_padding_and_its_way_back_lose_nothing(lengths):
     assert block.ravel()[block_to_rows].tolist() == batch.input_ids.tolist()
 
 
-@settings(deadline=None)
 @given(LENGTHS)
 def test_a_pad_repeats_its_own_sequences_first_row(lengths):
     cu_seqlens = pack(examples_of(lengths)).cu_seqlens
@@ -68,7 +65,6 @@ def test_a_pad_repeats_its_own_sequences_first_row(lengths):
         assert (rows_to_block[number, length:] == cu_seqlens[number]).all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 60)), st.integers(1, 100), st.booleans())
 def test_every_index_is_in_one_batch(lengths, max_tokens, sort):
     batches = list(batches_by_tokens(lengths, max_tokens, sort=sort))
@@ -76,7 +72,6 @@ def test_every_index_is_in_one_batch(lengths, max_tokens, sort):
     assert all(len(batch) for batch in batches)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 60)), st.integers(1, 100), st.booleans())
 def test_a_batch_keeps_to_the_budget_unless_one_sequence_breaks_it(lengths, max_tokens, sort):
     sizes = np.array(lengths, dtype=np.int64)
@@ -84,7 +79,6 @@ def test_a_batch_keeps_to_the_budget_unless_one_sequence_breaks_it(lengths, max_
         assert len(batch) == 1 or sizes[batch].sum() <= max_tokens
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 60)), st.integers(1, 100), st.booleans())
 def test_no_batch_has_room_for_the_next_ones_first_sequence(lengths, max_tokens, sort):
     sizes = np.array(lengths, dtype=np.int64)

@@ -73,7 +73,7 @@ def test_all_formats_hold_the_same_records(tmp_path, ending, mark):
     assert read_text_records(packed) == RECORDS
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(alphabet="a\",' \né\u2028x\x00", max_size=9), min_size=1, max_size=5))
 def test_csv_and_jsonl_hold_any_text(tmp_path, texts):
     records = [TextRecord(text, None, "1") for text in texts]

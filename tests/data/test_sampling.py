@@ -136,7 +136,7 @@ def test_a_sample_above_the_budget_is_a_step_of_its_own():
 # === Several processes, micro-batches ===
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(2, 5), st.integers(20, 400), st.integers(0, 3))
 def test_processes_together_make_the_step_of_one(world, budget, skipped):
     whole = list(steps(batches(batch_tokens=budget), skipped + 1))[-1]

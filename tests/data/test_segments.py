@@ -51,7 +51,6 @@ def same(one: Example, other: Example) -> bool:
 # === Sentence order ===
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(0, 3), st.sampled_from([11, 16, 40, 512]))
 def test_both_segments_are_consecutive_and_of_one_document(lengths, seed, max_length):
     made = corpus(lengths)
@@ -63,7 +62,6 @@ def test_both_segments_are_consecutive_and_of_one_document(lengths, seed, max_le
         assert len(set(made.document_of[text].tolist())) == 1
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(0, 3))
 def test_segments_part_at_the_start_of_a_sentence(lengths, seed):
     made = corpus([[4, 4], *lengths])
@@ -153,7 +151,6 @@ def test_a_corpus_of_one_document_has_no_negatives():
 # === Coverage and lengths ===
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(0, 3), st.sampled_from(["sop", "none"]))
 def test_an_epoch_holds_every_token_once_but_those_of_stretches_too_short(lengths, seed, objective):
     made = corpus([[5], *lengths], num_shards=2)
@@ -165,7 +162,6 @@ def test_an_epoch_holds_every_token_once_but_those_of_stretches_too_short(length
     assert all(len(run) < 4 or len(set(made.document_of[run])) > 1 for run in runs)
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(11, 60), st.sampled_from(["sop", "nsp", "none"]), st.floats(0, 1))
 def test_no_sample_is_longer_than_the_limit(lengths, max_length, objective, short_fraction):
     source = corpus([[9], *lengths]).source(
@@ -232,7 +228,7 @@ def test_the_order_of_an_epoch_holds_every_stretch_once():
     assert (np.diff(plan.shard) != 0).sum() > len(plan) // 2  # shuffled across the shards
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 59), min_size=1, max_size=40), st.sampled_from(["sop", "nsp"]))
 def test_a_sample_is_the_same_whichever_others_are_made_with_it(indices, objective):
     source = varied(20).source(max_length=40, objective=objective)

@@ -2,7 +2,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from albatross.data.sentences import split_sentences
@@ -66,7 +66,6 @@ def test_scripts_have_marks_of_their_own(text, sentences):
     assert split_sentences(text) == sentences
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="aB .!?…。」と।\"')\u2028\f1", max_size=60))
 def test_no_character_but_space_is_lost_and_no_sentence_is_empty(text):
     sentences = split_sentences(text)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.data.corpora import corpus, varied
 
@@ -39,7 +39,6 @@ def walked(shard: Shard, longest: int, short_fraction: float, *key) -> list[tupl
     return found
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(8, 60), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 9))
 def test_documents_cut_side_by_side_are_as_cut_one_after_the_other(lengths, longest, short, seed):
     shard = corpus(lengths).shards[0]

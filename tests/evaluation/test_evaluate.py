@@ -46,6 +46,16 @@ def test_equal_runs_give_equal_reports(report, review_file):
     assert replace(again, run={}) == replace(report, run={})
 
 
+def test_a_table_of_other_columns_is_told_which_is_which(report, review_file, tmp_path):
+    rows = review_file.read_text("utf-8").splitlines()[1:]
+    other = write(tmp_path / "tickets.tsv", "\n".join(["ticket\tqueue\tsubset", *rows]))
+    columns = ("text=ticket", "label=queue")
+    with pytest.raises(DataError, match="needs a column text"):
+        evaluate(EvaluateSettings(MODEL, other))
+    found = evaluate(EvaluateSettings(MODEL, other, columns=columns, bootstrap=0))
+    assert found.metrics == report.metrics
+
+
 def test_without_drawings_there_are_figures_and_no_intervals(report, review_file):
     plain = evaluate(EvaluateSettings(MODEL, review_file, bootstrap=0))
     assert (plain.metrics, plain.intervals) == (report.metrics, {})

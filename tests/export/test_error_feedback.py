@@ -48,7 +48,7 @@ def test_blocks_change_nothing(block, monkeypatch):
     np.testing.assert_array_equal(found, expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), rows=st.integers(0, 3), largest=st.sampled_from([1, 63]))
 def test_no_weight_leaves_its_bits_however_few_the_inputs(seed, rows, largest):
     values, inputs = drawn(seed, rows=rows)

@@ -86,7 +86,7 @@ def small(finetuned, runs):
 # === Whole numbers ===
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     rows=st.integers(1, 40),
@@ -114,7 +114,7 @@ def test_a_pair_of_products_fits_16_bits_as_avx2_adds_them():
     assert 2 * 255 * LARGEST_ENTRY > LARGEST_SUM  # why a table that is looked up in may have more
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     values=arrays(np.float32, (4, 9), elements=st.floats(-(2.0**99), 2.0**99, width=32)),
     largest=st.sampled_from([LARGEST_WEIGHT, LARGEST_ENTRY]),
@@ -129,7 +129,7 @@ def test_no_weight_leaves_its_bits_nor_half_a_step(values, largest):
 # === Rows by themselves ===
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), rows=st.integers(2, 50), outlier=st.sampled_from([1e4, 1e30]))
 def test_a_row_gives_the_same_bits_beside_an_outlier(tmp_path_factory, seed, rows, outlier):
     given_rows, whole, scales = drawn(seed, rows, 128, 48)

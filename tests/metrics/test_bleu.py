@@ -16,7 +16,7 @@ LINES = TEXTS | st.text(max_size=20)
 ORACLE = BLEU()
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(LINES)
 def test_words_are_sacrebleus(text):
     assert words_13a(text) == Tokenizer13a()(text.rstrip()).split()
@@ -26,7 +26,7 @@ def total(rows):
     return np.sum([bleu_counts(*row) for row in rows], axis=0)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=6))
 @pytest.mark.parametrize("references", [1, 2])
 def test_figures_are_sacrebleus(references, rows):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, special
 from sklearn import metrics as oracle
@@ -27,7 +27,6 @@ def answers(seed, labels=3, count=400, sharpness=1.0):
     return special.softmax(logits * sharpness, axis=1), expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1) | st.sampled_from([1 / 15, 0.2, 1.0]), st.booleans())))
 def test_bins_are_scikit_learns_and_hold_every_answer(pairs):
     confidence, right = (np.array([pair[i] for pair in pairs], dtype=float) for i in (0, 1))

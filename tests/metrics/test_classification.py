@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
@@ -37,7 +37,6 @@ def confusion_of(pairs):
     return confusion_of_classes(predicted, expected, len(LABELS)), predicted, expected
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_accuracy_is_scikit_learns(pairs):
     predicted, expected = names_of(pairs)
@@ -46,7 +45,6 @@ def test_accuracy_is_scikit_learns(pairs):
     assert accuracy_of(confusion_of(pairs)[0]) == pytest.approx(wanted, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_the_confusion_matrix_is_scikit_learns(pairs):
     predicted, expected = names_of(pairs)
@@ -55,7 +53,6 @@ def test_the_confusion_matrix_is_scikit_learns(pairs):
     assert (confusion_of(pairs)[0] == wanted).all()
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_scores_of_each_label_are_scikit_learns(pairs):
     confusion, predicted, expected = confusion_of(pairs)
@@ -70,7 +67,6 @@ def test_scores_of_each_label_are_scikit_learns(pairs):
     np.testing.assert_array_equal(f1_by_label(confusion), found.f1)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 @pytest.mark.parametrize(
     ("ours", "average"), [(macro_f1, "macro"), (micro_f1, "micro"), (weighted_f1, "weighted")]
@@ -81,7 +77,6 @@ def test_averages_of_f1_are_scikit_learns(ours, average, pairs):
     assert ours(confusion) == pytest.approx(wanted, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_binary_f1_is_that_of_the_second_label(pairs):
     predicted, expected = np.array(pairs).T % 2
@@ -93,7 +88,6 @@ def test_binary_f1_is_that_of_the_second_label(pairs):
 SEVERAL = PAIRS.filter(lambda pairs: len({e for pair in pairs for e in pair}) > 1)
 
 
-@settings(deadline=None)
 @given(SEVERAL)
 def test_matthews_is_scikit_learns_for_many_classes_too(pairs):
     confusion, predicted, expected = confusion_of(pairs)
@@ -106,7 +100,6 @@ def test_matthews_of_one_class_alone_is_zero(pairs):
     assert matthews(confusion_of(pairs)[0]) == 0
 
 
-@settings(deadline=None)
 @given(SEVERAL)
 def test_quadratic_kappa_is_scikit_learns(pairs):
     confusion, predicted, expected = confusion_of(pairs)
@@ -118,7 +111,6 @@ def test_quadratic_kappa_of_right_answers_of_one_class_is_one():
     assert quadratic_kappa(confusion_of([(2, 2)] * 3)[0]) == 1
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_the_distance_of_classes_is_scikit_learns_mean_absolute_error(pairs):
     confusion, predicted, expected = confusion_of(pairs)

@@ -19,7 +19,7 @@ ALL_TAGS = TAGS | st.sampled_from(["B", "I", "E", "S", "E-PER", "S-PER", "E-LOC"
 SENTENCES = st.lists(st.lists(st.tuples(TAGS, TAGS), max_size=9), min_size=1, max_size=9)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.lists(ALL_TAGS, max_size=12))
 def test_entities_are_seqevals_stray_tags_included(tags):
     found = [(entity.type, entity.start, entity.end - 1) for entity in entities_of(tags)]
@@ -34,7 +34,6 @@ def split(sentences):
 
 
 @pytest.mark.filterwarnings("ignore::seqeval.metrics.v1.UndefinedMetricWarning")
-@settings(deadline=None)
 @given(SENTENCES)
 def test_figures_are_seqevals(sentences):
     predicted, expected, judged = split(sentences)
@@ -45,7 +44,6 @@ def test_figures_are_seqevals(sentences):
     assert found["f1"] == pytest.approx(oracle.f1_score(*given_, **zero), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(SENTENCES.filter(lambda s: any(tag != "O" for pairs in s for pair in pairs for tag in pair)))
 def test_scores_of_each_type_and_their_mean_are_seqevals(sentences):
     predicted, expected, judged = split(sentences)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -24,7 +24,6 @@ def test_the_interval_is_the_published_one(hits, count, low, high):
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2_000), st.data())
 def test_the_interval_is_scipys(count, data):
     hits = data.draw(st.integers(0, count))
@@ -33,7 +32,6 @@ def test_the_interval_is_scipys(count, data):
     assert (interval.low, interval.high) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_the_interval_holds_the_share_and_stays_within_zero_and_one(count, share):
     interval = wilson_interval(share, count)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as oracle
@@ -22,7 +22,6 @@ FLAGS = (
 )
 
 
-@settings(deadline=None)
 @given(FLAGS)
 @pytest.mark.parametrize(("ours", "average"), [(flag_macro_f1, "macro"), (flag_micro_f1, "micro")])
 def test_f1_is_scikit_learns(ours, average, flags):
@@ -30,7 +29,6 @@ def test_f1_is_scikit_learns(ours, average, flags):
     assert ours(*flags) == pytest.approx(wanted, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(FLAGS)
 def test_scores_of_each_label_are_scikit_learns(flags):
     found = flag_scores(*flags)
@@ -42,7 +40,6 @@ def test_scores_of_each_label_are_scikit_learns(flags):
     np.testing.assert_allclose(flag_f1_by_label(*flags), found.f1, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(FLAGS)
 def test_all_labels_must_be_right_as_in_scikit_learn(flags):
     wanted = oracle.accuracy_score(flags[1], flags[0])

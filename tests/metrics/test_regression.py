@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as oracle
@@ -24,14 +24,12 @@ def varies(pair):
     return all(len(set(side)) > 1 for side in pair)
 
 
-@settings(deadline=None)
 @given(PAIRS.filter(varies))
 def test_correlations_are_scipys_with_ties_too(pair):
     assert pearson(*pair) == pytest.approx(stats.pearsonr(*pair).statistic, abs=1e-9)
     assert spearman(*pair) == pytest.approx(stats.spearmanr(*pair).statistic, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_ranks_and_errors_are_those_of_scipy_and_scikit_learn(pair):
     np.testing.assert_array_equal(ranks(pair[0]), stats.rankdata(pair[0]))

@@ -11,7 +11,7 @@ TEXTS = st.lists(WORDS, max_size=25).map(" ".join) | st.text(max_size=40)
 ORACLES = {stemming: RougeScorer(list(ROUGES), use_stemmer=stemming) for stemming in (False, True)}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(TEXTS, TEXTS)
 @pytest.mark.parametrize("stemming", [False, True])
 def test_figures_are_rouge_scores(stemming, predicted, reference):

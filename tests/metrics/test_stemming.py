@@ -23,7 +23,7 @@ WORDS = st.builds(
 ORACLE = nltk.PorterStemmer()
 
 
-@settings(deadline=None, max_examples=2_000)
+@settings(max_examples=2_000)
 @given(WORDS)
 def test_stems_of_made_up_words_are_nltks(word):
     assert stem(word) == ORACLE.stem(word)

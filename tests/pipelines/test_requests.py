@@ -64,6 +64,11 @@ def test_a_table_is_read_as_the_task_reads_its_own(tmp_path):
     assert asked(QA, file=tmp_path / "a.jsonl") == [SpanRecord("who?", "a gull", id="7")]
 
 
+def test_columns_that_are_given_go_before_those_of_the_task(tmp_path):
+    (tmp_path / "a.csv").write_text("ticket,text\nx,y\n")
+    assert asked(MOOD, file=tmp_path / "a.csv", columns=["text=ticket"]) == [TextRecord("x")]
+
+
 def test_any_other_file_is_lines_of_text(tmp_path):
     (tmp_path / "a.txt").write_text("x\ty\nz\n")
     assert asked(MOOD, file=tmp_path / "a.txt") == [TextRecord("x\ty"), TextRecord("z")]

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.tasks.check_task import TOKENIZER, check_task, learned
 
@@ -135,7 +135,6 @@ def test_an_empty_text_is_one_example_of_specials():
     assert example.input_ids.tolist() == [TOKENIZER.cls_id, TOKENIZER.sep_id]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="gull storm", max_size=200), st.integers(5, 40))
 def test_windows_cover_a_text_once_within_the_limit(text, max_length):
     windows = task_of(max_length=max_length).features(TextRecord(text, None, "2"))
@@ -149,7 +148,6 @@ def test_windows_cover_a_text_once_within_the_limit(text, max_length):
 # === Pairs ===
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(5, 50))
 def test_a_pair_keeps_as_much_of_both_texts_as_fits(first, second, max_length):
     a, b = "1" * first, "2" * second

@@ -21,7 +21,7 @@ def sources(tokenizer: UnigramTokenizer, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=TEXTS)
 def test_spans_rise_inside_the_text(tiny, switches, text):
     encoding = UnigramTokenizer(tiny.model, switches).encode_with_offsets(text)
@@ -32,7 +32,7 @@ def test_spans_rise_inside_the_text(tiny, switches, text):
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=TEXTS)
 def test_only_a_word_mark_has_an_empty_span(tiny, switches, text):
     encoding = UnigramTokenizer(tiny.model, switches).encode_with_offsets(text)
@@ -40,7 +40,7 @@ def test_only_a_word_mark_has_an_empty_span(tiny, switches, text):
     assert {tiny.pieces[number] for number in encoding.ids[empty]} <= {"▁"}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(words=WORDS, space=st.sampled_from([" ", "  ", "\t", "\u00a0\n"]))
 def test_a_slice_of_the_text_is_its_piece(tiny, words, space):
     text = space.join(words).title()
@@ -50,7 +50,7 @@ def test_a_slice_of_the_text_is_its_piece(tiny, words, space):
         assert tiny.normalizer.normalize(text[start:end]) == ink or not ink
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=st.text("abcé ﬁ½…(),.19-\u0301"))
 def test_no_letter_is_lost(tiny, text):
     covered = set()

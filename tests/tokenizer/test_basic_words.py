@@ -45,7 +45,7 @@ def test_kana_and_hangul_are_not_chinese():
     assert all(map(is_chinese, "海㐀\U00020000\uf900"))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEXTS, lower=st.booleans(), accents=st.sampled_from([None, False, True]))
 def test_words_with_offsets_are_the_words_without(text, lower, accents):
     words = BasicWords(lower, True, accents)

@@ -65,7 +65,7 @@ def test_texts_of_the_rehearsal_keep_their_ids(old, extension):
     assert extension.tokenizer.encode_batch(texts) == old.encode_batch(texts)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=TEXTS)
 def test_texts_without_the_new_words_keep_their_ids(old, extension, text):
     assume(not begins_with_a_new_word(text))

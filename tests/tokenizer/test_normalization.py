@@ -30,7 +30,7 @@ def rules_of_the_slow_tokenizer(text: str, rules: Normalizer) -> str:
 
 
 @pytest.mark.parametrize("rules", SWITCHES, ids=str)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(text=TEXTS)
 def test_the_fast_path_follows_the_plain_rules(rules, text):
     without_surrogates = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
@@ -38,14 +38,14 @@ def test_the_fast_path_follows_the_plain_rules(rules, text):
 
 
 @pytest.mark.parametrize("rules", SWITCHES, ids=str)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(texts=st.lists(st.one_of(TEXTS, st.text("aB `'"), st.just("``A b''")), max_size=6))
 def test_a_batch_follows_the_rules_of_single_texts(rules, texts):
     assert rules.normalize_batch(texts) == list(map(rules.normalize, texts))
 
 
 @pytest.mark.parametrize("rules", SWITCHES, ids=str)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(text=TEXTS)
 def test_offsets_come_with_the_same_text(rules, text):
     mapped = rules.normalize_with_offsets(text)
@@ -54,7 +54,7 @@ def test_offsets_come_with_the_same_text(rules, text):
 
 
 @pytest.mark.parametrize("rules", SWITCHES, ids=str)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(text=TEXTS)
 def test_offsets_rise_inside_the_text_and_hold_something(rules, text):
     offsets = rules.normalize_with_offsets(text).offsets

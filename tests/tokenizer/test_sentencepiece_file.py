@@ -30,7 +30,7 @@ def test_the_library_reads_pieces_that_were_appended(tiny):
     assert again._processor.get_score(tiny.vocab_size) == -3.5
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=st.text('thegulsin 2013,.(-"x', min_size=1).filter(str.strip))
 def test_the_best_cut_is_as_good_as_the_library_s(tiny, text):
     file = read_sentencepiece(tiny.model)

@@ -16,7 +16,7 @@ from albatross.tokenizer.unigram import UnigramTokenizer
 TEXTS = st.one_of(st.text(st.characters(exclude_categories=())), st.text("0129,,. (\"'-aé٣"))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(texts=st.lists(TEXTS, max_size=5), threads=st.sampled_from([-1, 1, 3]))
 def test_a_batch_gives_what_single_texts_give(tiny, texts, threads):
     single = [tiny.encode(text) for text in texts]
@@ -24,7 +24,7 @@ def test_a_batch_gives_what_single_texts_give(tiny, texts, threads):
     assert [tiny.encode_with_offsets(text).ids.tolist() for text in texts] == single
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(texts=st.lists(TEXTS, max_size=5))
 @example(texts=["9,9, 9", "", "\n", "a\tb", "in 2012, é"])
 def test_a_flat_batch_gives_what_single_texts_give(tiny, texts):
@@ -53,7 +53,7 @@ def test_a_comma_leaves_its_digits(tiny):
     assert pieces == ["▁2012", ",", "▁", "7"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @example(text="9,9 ٣, (7,7,")
 @given(text=st.text("0123,,x٣ ()"))
 def test_a_comma_leaves_its_digits_where_it_is_unknown(without_comma, text):

@@ -61,7 +61,7 @@ def is_old_news(text: str) -> bool:
     return all(old(c) not in ("Cn", "Cs") and c not in RECLASSED for c in text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEXTS.filter(is_old_news))
 def test_ids_equal_the_tokenizers_library(tiny_vocab, text):
     words = BasicWords()
@@ -93,7 +93,7 @@ def test_a_word_of_more_than_a_hundred_characters_is_unknown(vocabulary):
     assert vocabulary.encode("a" * 101) == [vocabulary.unk_id]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEXTS, lower=st.booleans(), accents=st.sampled_from([None, False, True]))
 def test_spans_rise_inside_the_text(tiny_vocab, text, lower, accents):
     tokenizer = WordPieceTokenizer.from_file(tiny_vocab, BasicWords(lower, True, accents))

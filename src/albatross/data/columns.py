@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from albatross.data.tables import Row, read_rows
-from albatross.errors import DataError
+from albatross.errors import ConfigError, DataError
 
 NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 """All columns are found by their usual names."""
@@ -17,6 +17,22 @@ NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 _COLUMNS_SHOWN, _NAMES_SHOWN = 20, 4
 # Parts without which nothing is learned.
 _LABELS = ("label", "tags", "references")
+
+
+def columns_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the columns of `--columns` by what they hold.
+
+    Raises:
+        ConfigError: one is not written so.
+    """
+    split = [pair.partition("=") for pair in pairs]
+    for pair, (part, sign, column) in zip(pairs, split, strict=True):
+        if not (part and sign and column):
+            raise ConfigError(
+                "`--columns` must be written as part=column. Received:"
+                f" {pair!r}. Write, for instance, text=review label=stars."
+            )
+    return {part: column for part, _, column in split}
 
 
 def refuse_columns(layout: str, columns: Mapping[str, str]) -> None:

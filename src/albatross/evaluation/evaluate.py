@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.atomic import write_file, write_json
+from albatross.data.columns import columns_of
 from albatross.data.packing import batches_by_tokens, pack
 from albatross.engine.engine import Engine, Outputs, join_outputs, run_depths, split_outputs
 from albatross.engine.open import open_model
@@ -46,7 +47,7 @@ def evaluate(settings: EvaluateSettings) -> Report:
     _check_place(settings.report)
     opened = open_model(settings.model, engine=settings.engine, task=settings.task)
     task = opened.task
-    records = task.read(settings.records)
+    records = task.read(settings.records, columns_of(settings.columns))
     task.check(records)
     batch_tokens = settings.batch_tokens or opened.engine.batch_tokens
     by_depth = _answer(opened.engine, task, records, batch_tokens)

@@ -16,6 +16,7 @@ from albatross.atomic import write_json, writing
 from albatross.checkpoints.base_file import has_base, move_base
 from albatross.checkpoints.delta import check_place
 from albatross.checkpoints.model_folder import CARD, RUN, read_run
+from albatross.data.columns import columns_of
 from albatross.engine.open import OpenModel, open_model
 from albatross.errors import ConfigError, DataError
 from albatross.evaluation.details import calibration
@@ -80,7 +81,7 @@ def tune(settings: TuneSettings) -> Tuned:
     opened = open_model(settings.model, task=settings.task)
     check_place(settings.out, [opened.folder], mark="tuned")
     task = _tunable(opened.task)
-    records = task.read(settings.records)
+    records = task.read(settings.records, columns_of(settings.columns))
     task.check(records)
     if len(records) < _LEAST_RECORDS:
         raise DataError(

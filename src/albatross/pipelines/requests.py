@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from albatross.data.columns import columns_of
 from albatross.data.text_files import format_of, read_lines
 from albatross.errors import DataError
 from albatross.settings.answering import PredictSettings
@@ -42,7 +43,7 @@ def records_of(task: Task[Any], settings: PredictSettings) -> Iterator[Any]:
     elif settings.texts:
         yield from map(task.record, settings.texts)
     elif settings.file is not None and _holds_records(settings.file):
-        yield from map(unlabelled, task.read(settings.file))
+        yield from map(unlabelled, task.read(settings.file, columns_of(settings.columns)))
     else:
         yield from map(task.record, text_lines(settings.file))
 

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from albatross.atomic import read_json
 from albatross.errors import ConfigError
-from albatross.settings.settings import MODEL, OUT, Settings
+from albatross.settings.settings import COLUMNS, MODEL, OUT, Settings
 
 _TEXT = tyro.conf.arg(metavar="TEXT...", help_behavior_hint="(optional)")
 _FILE = tyro.conf.arg(metavar="FILE")
@@ -32,6 +32,8 @@ class EvaluateSettings(Settings):
     """A model folder or a built-in name such as sentiment."""
     records: Annotated[Positional[Path], _FILE]
     """Records, as for finetune."""
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
+    """Columns of a table that are not named as usual, such as: text=review label=stars."""
     task: str | None = None
     """The name of one of the model's tasks; the first by default."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
@@ -63,6 +65,8 @@ class PredictSettings(Settings):
     file: Path | None = None
     """Records as the model was fine-tuned on (.tsv, .csv, .jsonl, .parquet, .json; labels are not
     looked at), else a text file, one text a line."""
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
+    """Columns of a table that are not named as usual, such as: text=review label=stars."""
     task: str | None = None
     """The name of one of the model's tasks; the first by default."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
@@ -109,6 +113,8 @@ class TuneSettings(Settings):
     """The folder to write: the model with what was chosen."""
     records: Annotated[Positional[Path], _FILE]
     """Records, as for finetune, that were neither learned from nor are reported."""
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
+    """Columns of a table that are not named as usual, such as: text=review label=stars."""
     task: str | None = None
     """The name of one of the model's tasks; the first by default."""
     json: bool = False

@@ -11,11 +11,10 @@ import tyro
 from tyro.conf import Positional
 
 from albatross.errors import ConfigError
-from albatross.settings.settings import MODEL, OUT
+from albatross.settings.settings import COLUMNS, MODEL, OUT
 from albatross.settings.training import TrainingSettings
 
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
-_COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 _PATTERNS = tyro.conf.arg(metavar="PATTERN...", help_behavior_hint="(default: by the labels)")
 _WORDS = tyro.conf.arg(metavar="LABEL=WORD,WORD...", help_behavior_hint="(default: the labels)")
 # Peak rates by the greatest width of hidden rows. PET has 1e-5 and SetFit 2e-5 for large models;
@@ -50,7 +49,7 @@ class FewShotSettings(TrainingSettings):
     method: Literal["plain", "cloze", "contrastive"] = "contrastive"
     """`cloze` fills gaps in patterns (PET), `contrastive` brings texts of a class together first
     (SetFit), `plain` fine-tunes; the last two learn from --unlabeled by their own answers."""
-    columns: Annotated[tuple[str, ...], _COLUMNS] = ()
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
     """Columns of the files that are not named as usual, such as: text=review label=stars."""
     name: str = "classifier"
     """The task's name in the folder and its files."""

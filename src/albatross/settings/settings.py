@@ -20,6 +20,7 @@ from albatross.rules import broken_limit, fitted
 # How the help names an argument.
 MODEL = tyro.conf.arg(metavar="MODEL")
 OUT = tyro.conf.arg(metavar="OUT")
+COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 
 
 @dataclass(frozen=True)

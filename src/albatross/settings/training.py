@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from albatross.config import variant
 from albatross.errors import ConfigError
-from albatross.settings.settings import MODEL, OUT, Settings
+from albatross.settings.settings import COLUMNS, MODEL, OUT, Settings
 from albatross.settings.shape import parse_shape
 
 _SHARDS = tyro.conf.arg(metavar="SHARDS")
@@ -20,7 +20,6 @@ _STAGES = tyro.conf.arg(metavar="VALUE:UNTIL...", help_behavior_hint="(default: 
 _POSITIONS = tyro.conf.arg(help_behavior_hint="(default: sinusoidal)")
 _SHAPE = tyro.conf.arg(metavar="KEY=VALUE...", help_behavior_hint="(default: the variant's)")
 _MARKS = tyro.conf.arg(help_behavior_hint="(default: yes for small models)")
-_COLUMNS = tyro.conf.arg(metavar="PART=COLUMN...", help_behavior_hint="(default: usual names)")
 _LABELS = tyro.conf.arg(metavar="LABEL...", help_behavior_hint="(default: as in the file)")
 
 
@@ -210,7 +209,7 @@ class FinetuneSettings(TrainingSettings):
     """Without --dev: share of the records that the model is scored on instead; 0 for none."""
     format: str = ""
     """Layout of the files; the task's own when not given."""
-    columns: Annotated[tuple[str, ...], _COLUMNS] = ()
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
     """Columns of a table that are not named as usual, such as: text=review label=stars."""
     tasks: Path | None = None
     """A TOML file of tasks that are learned together, one table [[task]] each, with options of its

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from albatross.data.columns import NO_COLUMNS
 from albatross.data.packing import Example
 from albatross.data.records import ChoiceRecord
 from albatross.errors import DataError, LabelError
@@ -102,9 +103,9 @@ class ChoiceTask:
         """One score a sequence."""
         return {self.head: HeadSpec("choice", 1)}
 
-    def read(self, path: Path) -> list[ChoiceRecord]:
+    def read(self, path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[ChoiceRecord]:
         """Read the records of a file."""
-        return self.inputs.read(path)
+        return self.inputs.read(path, columns)
 
     def record(self, given: Given) -> ChoiceRecord:
         """Make a record of a mapping: `choices`, and `question` or `context` or both.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from albatross.data.columns import NO_COLUMNS
 from albatross.data.formats import read_records
 from albatross.data.packing import Example
 from albatross.data.records import SourceRecord
@@ -141,9 +142,9 @@ class GenerationTask:
 
     # === What the model reads ===
 
-    def read(self, path: Path) -> list[SourceRecord]:
+    def read(self, path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[SourceRecord]:
         """Read the records of a table with a source and, where there is one, a target."""
-        return read_records(path, _FORMAT, self.columns)
+        return read_records(path, _FORMAT, {**self.columns, **columns})
 
     def record(self, given: Given) -> SourceRecord:
         """Make a record of a text; of a pair, the second is what should be written.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from albatross.data.columns import NO_COLUMNS
 from albatross.data.formats import FORMATS, read_records
 from albatross.data.packing import SHARED_TYPE, Example, IntArray
 from albatross.data.records import TextRecord
@@ -96,9 +97,9 @@ class Inputs:
             **({"mark_shared": True} if self.mark_shared else {}),
         }
 
-    def read(self, path: Path) -> list[Any]:
-        """Read the records of a file."""
-        return read_records(path, self.format, self.columns)
+    def read(self, path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[Any]:
+        """Read the records of a file; columns that are given go before those of the task."""
+        return read_records(path, self.format, {**self.columns, **columns})
 
     # === Sequences ===
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from albatross.data.columns import NO_COLUMNS
 from albatross.data.packing import IGNORED_LABEL, Example
 from albatross.data.records import SpanRecord
 from albatross.errors import DataError, LabelError
@@ -119,9 +120,9 @@ class SpansTask:
         """Starts and ends of every sequence."""
         return {self.head: HeadSpec("beam_span" if self.beam else "span", 2)}
 
-    def read(self, path: Path) -> list[SpanRecord]:
+    def read(self, path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[SpanRecord]:
         """Read the records of a file."""
-        return self.inputs.read(path)
+        return self.inputs.read(path, columns)
 
     def record(self, given: Given) -> SpanRecord:
         """Make a record of a question and its context, as a tuple or by their names.

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from albatross.data.columns import NO_COLUMNS
 from albatross.data.packing import IGNORED_LABEL, Example, IntArray
 from albatross.data.records import WordsRecord
 from albatross.errors import DataError, LabelError
@@ -148,9 +149,9 @@ class TaggingTask:
         """The types of entities, sorted."""
         return tuple(sorted({label.partition("-")[2] for label in self.labels if label != "O"}))
 
-    def read(self, path: Path) -> list[WordsRecord]:
+    def read(self, path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[WordsRecord]:
         """Read the records of a file."""
-        return self.inputs.read(path)
+        return self.inputs.read(path, columns)
 
     def record(self, given: Given) -> WordsRecord:
         """Make a record of a text, which is split into words and signs, or of words.

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from albatross.data.columns import NO_COLUMNS
 from albatross.data.packing import Example
 from albatross.head_spec import HeadSpec
 from albatross.tasks.answers import AnyAnswer
@@ -64,8 +65,8 @@ class Task(Protocol[Record]):
         """The heads that the model needs, by the prefix of their tensors."""
         ...
 
-    def read(self, path: Path) -> list[Record]:
-        """Read the records of a file."""
+    def read(self, path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[Record]:
+        """Read the records of a file; columns that are given go before those of the task."""
         ...
 
     def record(self, given: Given) -> Record:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from albatross.data.columns import NO_COLUMNS
 from albatross.data.records import TextRecord
 from albatross.tasks.inputs import Inputs, text_record
 from albatross.tasks.task import Given
@@ -18,9 +20,9 @@ class TextTask:
 
     inputs: Inputs
 
-    def read(self, path: Path) -> list[TextRecord]:
+    def read(self, path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> list[TextRecord]:
         """Read the records of a file."""
-        return self.inputs.read(path)
+        return self.inputs.read(path, columns)
 
     def record(self, given: Given) -> TextRecord:
         """Make a record of a text, or of a pair of texts."""

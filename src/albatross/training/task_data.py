@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.random import Generator
 
-from albatross.data.columns import check_labels_given
+from albatross.data.columns import check_labels_given, columns_of
 from albatross.data.formats import read_records
 from albatross.data.records import (
     ChoiceRecord,
@@ -117,7 +117,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     kind, benchmark = kind_of(settings), BENCHMARKS.get(settings.task)
     train_path, dev_paths = _files(settings, benchmark)
     layout = settings.format or (benchmark.format if benchmark else _FORMATS.get(kind, "text"))
-    columns = _columns(settings.columns)
+    columns = columns_of(settings.columns)
     records = read_records(train_path, layout, columns)
     check_labels_given(train_path, columns)
     dev = {name: read_records(path, layout, columns) for name, path in dev_paths.items()}
@@ -264,22 +264,6 @@ def _are_pairs(records: Sequence[Any]) -> bool:
     """Whether records have two texts each, or some of them."""
     kinds = (ChoiceRecord, SpanRecord)
     return any(isinstance(r, kinds) or getattr(r, "text_pair", None) is not None for r in records)
-
-
-def _columns(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the columns by what they hold.
-
-    Raises:
-        ConfigError: one is not written so.
-    """
-    split = [pair.partition("=") for pair in pairs]
-    for pair, (part, sign, column) in zip(pairs, split, strict=True):
-        if not (part and sign and column):
-            raise ConfigError(
-                "`--columns` must be written as part=column. Received:"
-                f" {pair!r}. Write, for instance, text=review label=stars."
-            )
-    return {part: column for part, _, column in split}
 
 
 def _drawn(labels: Sequence[Any], count: int, rng: Generator) -> list[int]:
