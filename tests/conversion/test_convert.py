@@ -25,6 +25,8 @@ from albatross.conversion.source import open_source
 from albatross.errors import ConfigError, FolderError, WeightsError
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.settings.conversion import ConvertSettings
+from albatross.tokenizer.folder import open_tokenizer
+from albatross.training.transfer import Adaptation
 
 
 @pytest.fixture
@@ -381,3 +383,10 @@ def test_a_precision_that_the_weights_have_changes_nothing(folder, tmp_path):
     report = convert(ConvertSettings(folder, tmp_path / "same", dtype="float32"))
     assert_same_tensors(folder, tmp_path / "same")
     assert report.preserving
+
+
+@pytest.mark.parametrize("target", ["albatross", "huggingface"])
+def test_a_folder_over_a_base_takes_its_vocabulary_along(delta_of, pretrained, tmp_path, target):
+    folder = delta_of(pretrained, "delta", Adaptation("layers"))
+    convert(ConvertSettings(folder, tmp_path / "whole", to=target))
+    assert open_tokenizer(tmp_path / "whole").sha256 == open_tokenizer(pretrained).sha256

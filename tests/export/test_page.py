@@ -196,7 +196,10 @@ ASKED = [
     for question in ("Who?", TEXT * 2)
     for context in (TEXT, TEXT * 4, "", "a")
 ]
-TAGGED = [("tags", {"text": text}) for text in (TEXT, TEXT * 5, "", "a_b ''``, 3.5 \u200b")]
+TAGGED = [
+    ("tags", {"text": text})
+    for text in (TEXT, TEXT * 5, "", "a_b ''``, 3.5 \u200b", "Jose\u0301 e\u00adf")
+]
 
 
 def python_answers(model, cases):

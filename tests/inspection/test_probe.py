@@ -120,3 +120,10 @@ def test_the_line_names_interval_and_pairs():
     assert found.high - found.low == pytest.approx(
         2 * 1.96 * (found.accuracy * (1 - found.accuracy) / found.pairs) ** 0.5, rel=0.1
     )
+
+
+@pytest.mark.parametrize("objective", ["sop", "nsp"])
+def test_documents_of_one_sentence_have_no_pairs_and_no_verdict(objective):
+    pairs = pairs_of(source(objective, single=1.0, documents=20), 100)
+    assert len(pairs.order) == 0
+    assert probe(bags_of(pairs, VOCAB)) is None

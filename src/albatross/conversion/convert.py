@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from albatross.atomic import check_free, read_json, write_json, writing
-from albatross.checkpoints.delta import stood_on
+from albatross.checkpoints.delta import stood_on, vocabulary_folder
 from albatross.checkpoints.eight_bits import check_floats
 from albatross.checkpoints.huggingface import (
     Arrays,
@@ -228,7 +228,7 @@ def _vocabulary(source: Source, settings: ConvertSettings) -> AnyTokenizer | Non
     if settings.vocabulary is not None:
         return open_tokenizer(settings.vocabulary)
     try:
-        return open_tokenizer(source.files)
+        return open_tokenizer(vocabulary_folder(source.files))
     except FolderError:
         return None
 

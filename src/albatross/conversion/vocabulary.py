@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.atomic import check_free, writing
+from albatross.checkpoints.delta import vocabulary_folder
 from albatross.checkpoints.huggingface import WORD_EMBEDDINGS, Arrays
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, read_weights, weight_files, write_model
@@ -38,7 +39,7 @@ def extend_vocabulary(settings: ExtendVocabularySettings) -> Path:
     check_free(settings.out)
     folder = find_model(settings.model)
     config = read_config(folder)
-    tokenizer = open_tokenizer(folder)
+    tokenizer = open_tokenizer(vocabulary_folder(folder))
     if tokenizer.vocab_size > config.vocab_size:
         raise FolderError(
             "A vocabulary must not have more pieces than the model has embeddings. Received:"
@@ -81,7 +82,7 @@ def swap_vocabulary(settings: SwapVocabularySettings) -> Path:
     check_free(settings.out)
     folder = find_model(settings.model)
     config = read_config(folder)
-    old, new = open_tokenizer(folder), open_tokenizer(settings.tokenizer)
+    old, new = open_tokenizer(vocabulary_folder(folder)), open_tokenizer(settings.tokenizer)
     pieces_of = _old_pieces(old, new)
     arrays = read_weights(folder)
     # All rows are new ones: of the old table none is kept in its place.

@@ -218,6 +218,8 @@ class SampleSource:
 
     def text(self, part: int, indices: IntArray) -> SampleText:
         """Return the text of samples of a part, in the order in which a model reads it."""
+        if not len(indices):
+            return SampleText(*(np.zeros(count, dtype=np.int64) for count in (0, 1, 0)))
         plan = self.plan(part)
         order = plan.order[indices].astype(np.int64)
         cuts = [column[indices].astype(np.int64) for column in (plan.begin, plan.middle, plan.end)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import ClassVar
 
 from albatross.data.packing import Example
@@ -51,15 +52,14 @@ class CoherenceTask(ClassificationTask):
                 "Order is asked about two texts, or about one of several sentences. Received:"
                 f" {record.text[:40]!r}{in_place(record.place)}. Give the second text as a pair."
             )
-        examples = [self._at(sentences, end) for end in range(1, len(sentences))]
+        ids = [number for each in sentences for number in each]
+        examples = [self._at(ids, end) for end in accumulate(map(len, sentences[:-1]))]
         if record.label is None:
             return examples
         return labelled(examples, **{self.head: self.class_of(record.label, record.place)})
 
-    def _at(self, sentences: Sequence[Sequence[int]], end: int) -> Example:
+    def _at(self, ids: Sequence[int], end: int) -> Example:
         """Return the pair of what lies before and behind the end of a sentence."""
         room = self.inputs.max_length - PAIR_SPECIALS
-        before = [number for each in sentences[:end] for number in each]
-        behind = [number for each in sentences[end:] for number in each]
-        second = behind[: max(room // 2, room - len(before))]
-        return self.inputs.pair(before[len(second) - room :], second)
+        second = ids[end : end + max(room // 2, room - end)]
+        return self.inputs.pair(ids[max(0, end + len(second) - room) : end], second)

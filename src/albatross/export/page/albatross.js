@@ -156,13 +156,14 @@ function questionWindows(task, tokenizer, { question, context }) {
   return { examples };
 }
 
-/** Words with inner signs such as don't, 3.5 and well-known; any other sign is a word. */
+/** Words with inner signs such as don't, 3.5 and well-known; any other sign is a word. Marks belong to theirs. */
 function wordsOf(tokenizer, text) {
-  const letter = "[\\p{L}\\p{N}_]";
-  const isSpace = (character) => tokenizer.space.test(character);
-  const pattern = new RegExp(`${letter}+(?:['\\u2019.,\\-]${letter}+)*|[^]`, "gu");
+  const letter = "\\p{L}\\p{N}_";
+  const more = "\\p{M}\\u00ad\\u200c\\u200d";
+  const word = `[${letter}][${letter}${more}]*`;
+  const sign = `(?!${tokenizer.space.source})[^${letter}][${more}]*`;
+  const pattern = new RegExp(`${word}(?:['\\u2019.,\\-]${word})*|${sign}`, "gu");
   return [...text.matchAll(pattern)]
-    .filter((match) => !isSpace(match[0]))
     .map((match) => ({ text: match[0], start: match.index, end: match.index + match[0].length }));
 }
 
