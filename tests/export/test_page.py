@@ -194,7 +194,7 @@ ASKED = [
     (name, {"question": question, "context": context})
     for name in ("ask", "find")
     for question in ("Who?", TEXT * 2)
-    for context in (TEXT, TEXT * 4, "", "a")
+    for context in (TEXT, TEXT * 4, "", "a", "€ \u2014 \U0001f426 € \u2014 \U0001f426")
 ]
 TAGGED = [
     ("tags", {"text": text})

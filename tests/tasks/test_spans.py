@@ -181,6 +181,18 @@ def test_every_candidate_is_a_piece_of_the_context():
                 assert each.text == record.context[each.start : each.end] != ""
 
 
+def test_no_candidate_ends_in_white_space_or_comes_twice():
+    record = SpanRecord("?", "They paid € 500 or \U0001f426 in K\u00f6ln \u2014 \u6d77 yes.")
+    offsets = task_of().features(record)[0].origin.offsets.tolist()
+    # A lone piece is the space before a sign.
+    assert any(record.context[start:end].isspace() for start, end in offsets)
+    for beam in (False, True):
+        task = task_of(beam=beam, max_length=64)
+        found = [(each.start, each.end, each.text) for each in answer_of(task, record).candidates]
+        assert all(text == text.strip() != "" for _, _, text in found)
+        assert len(set(found)) == len(found) > 0
+
+
 def test_no_answer_is_longer_than_30_tokens_or_runs_backwards():
     record = SpanRecord("?", "a " * 60)
     task = task_of(max_length=128)

@@ -88,8 +88,10 @@ def best_spans(
     )
     found: dict[tuple[int, int], float] = {}
     for window, scored in zip(_windows(examples), pairs, strict=True):
-        for span, score in _possible(window, scored):
-            found[span] = max(found.get(span, -math.inf), score)
+        for (start, end), score in _possible(window, scored):
+            span = _trimmed(context, start, end)
+            if span[0] < span[1]:
+                found[span] = max(found.get(span, -math.inf), score)
     best = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_BEST]
     if not best:
         return FoundSpans((), math.inf, 1.0)
@@ -164,5 +166,11 @@ def _possible(window: Window, pairs: _Scored) -> Iterator[tuple[tuple[int, int],
     kept = kept[np.argsort(-pairs.scores[kept], kind="stable")][:_BEST]
     for pair in kept:
         span = int(window.offsets[starts[pair], 0]), int(window.offsets[ends[pair], 1])
-        if span[0] < span[1]:
-            yield span, float(pairs.scores[pair])
+        yield span, float(pairs.scores[pair])
+
+
+def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
+    """Return a span without the white space at its ends, which may be a token of its own."""
+    piece = context[start:end]
+    start += len(piece) - len(piece.lstrip())
+    return start, start + len(piece.strip())

@@ -153,7 +153,7 @@ function questionWindows(task, tokenizer, { question, context }) {
     offsets: offsets.slice(start, end),
     isBest: chosen.slice(start, end).map((window) => window === number),
   }));
-  return { examples };
+  return { examples, isSpace: (character) => tokenizer.space.test(character) };
 }
 
 /** Words with inner signs such as don't, 3.5 and well-known; any other sign is a word. Marks belong to theirs. */
@@ -247,11 +247,14 @@ function value(task, rows) {
 }
 
 /** The best piece of the context, or none; of a token only the window with most context speaks. */
-function span(task, rows, { examples }, { context }) {
+function span(task, rows, { examples, isSpace }, { context }) {
   const found = new Map();
   examples.forEach((example, number) => {
     const logits = rows[number].slice(example.first, example.first + example.offsets.length);
-    for (const { start, end, score } of possible(example, logits)) {
+    for (let { start, end, score } of possible(example, logits)) {
+      while (start < end && isSpace(context[start])) start++;
+      while (start < end && isSpace(context[end - 1])) end--;
+      if (start === end) continue;
       const key = `${start} ${end}`;
       if (!found.has(key) || found.get(key).score < score) found.set(key, { start, end, score });
     }
@@ -288,8 +291,7 @@ function possible(example, logits) {
     .slice(0, BEST)
     .map(({ start, end, score }) => {
       return { start: example.offsets[start][0], end: example.offsets[end][1], score };
-    })
-    .filter(({ start, end }) => start < end);
+    });
 }
 
 /** A tag for each word, and the entities that the tags mark. */
