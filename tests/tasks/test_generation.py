@@ -150,6 +150,17 @@ def test_a_record_is_made_of_what_a_pipeline_is_called_with(task):
         task.record({"text": "two"})
 
 
+def test_no_references_are_none_and_what_is_no_text_is_refused(task):
+    assert task.record({"source": "a", "references": None}) == SourceRecord("a")
+    for references in (5, [5], {"a": 1}, ["a", None]):
+        with pytest.raises(DataError, match=r"`references` must be .* Received: .*\. Give texts"):
+            task.record({"source": "a", "references": references})
+    with pytest.raises(DataError, match=r"Received: \(5,\)"):
+        task.record(("a", 5))
+    with pytest.raises(DataError, match="Received: tuple"):
+        task.record((5,))
+
+
 def test_tables_are_read_by_the_names_of_their_columns(tokenizer, tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("en\tde\ntwo birds\tzwei\n", encoding="utf-8")

@@ -150,16 +150,14 @@ class GenerationTask:
         """Make a record of a text; of a pair, the second is what should be written.
 
         Raises:
-            DataError: it is neither, and has no `source`.
+            DataError: it is neither, and has no `source`; or a part is no text.
         """
         if isinstance(given, str):
             return SourceRecord(given)
-        if isinstance(given, tuple) and given:
-            return SourceRecord(given[0], given[1:])
+        if isinstance(given, tuple) and given and isinstance(given[0], str):
+            return SourceRecord(given[0], _references(given[1:]))
         if isinstance(given, Mapping) and isinstance(given.get("source"), str):
-            references = given.get("references", ())
-            several = (references,) if isinstance(references, str) else tuple(references)
-            return SourceRecord(given["source"], several)
+            return SourceRecord(given["source"], _references(given.get("references")))
         raise DataError(
             "A text is written for a text: give one, or a `source` with its `references`."
             f" Received: {type(given).__name__}."
@@ -283,6 +281,21 @@ class GenerationTask:
     def transformers_keys(self) -> dict[str, Any]:
         """Return the class that opens the model; transformers has none for it."""
         return {"architectures": ["AlbertForGeneration"]}
+
+
+def _references(given: object) -> tuple[str, ...]:
+    """Return what should be written, of a text, of several or of none.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    several = (given,) if isinstance(given, str) else () if given is None else given
+    if isinstance(several, list | tuple) and all(isinstance(text, str) for text in several):
+        return tuple(several)
+    raise DataError(
+        "`references` must be a text or a list of texts. Received:"
+        f" {repr(given)[:60]}. Give texts, or leave them out."
+    )
 
 
 def _writing(tokenizer: Tokenizer) -> WritingTokenizer:
