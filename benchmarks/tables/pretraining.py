@@ -141,6 +141,7 @@ def columns(shows: tuple[str, ...]) -> tuple[str, ...]:
         "speed": "tokens/s",
         "memory": "MB in training",
         "tokens": "M tokens",
+        "QQP, 9,000 rows": "QQP, 9,000 rows, accuracy",
         **{key: head for key, (head, _) in _FIGURES.items()},
     }
     return ("run", *(heads.get(key, key) for key in shows), "options")

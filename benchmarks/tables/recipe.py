@@ -63,7 +63,8 @@ SCREENS_TABLE = Table(
     f"""
 Runs of `albatross pretrain WORK/shards OUT` with the options below, one thread each, of equal
 processor time: eleven minutes, and for the shapes at the end twenty-three. Held-out figures have
-the paper's masking, whatever a run learns with. What a run does not say otherwise:
+the paper's masking, whatever a run learns with. Rows of 21 November were taken over from
+`docs/log.md`, 31, with one seed and the digits it has. What a run does not say otherwise:
 
     {SEARCHED}
 """,
@@ -77,7 +78,8 @@ CANDIDATES_TABLE = Table(
 Two vocabularies after twenty-three minutes, and two shapes after an hour with the larger one. The
 loss of one vocabulary says nothing about that of another: fine-tuning does, always alike, two
 seeds. SST-2 is scored on 2,000 whole sentences of its training part, whose phrases are not learned
-from: one standard error is 0.9 points there, and 1.8 on the 436 rows of the development part.
+from: one standard error is 0.9 points there, and 1.8 on the 436 rows of the development part. What
+decided in their place, by commands of the hour: `docs/log.md`, 32.
 """,
     columns(("size", "tokens", "loss", *_PROBES)),
     CANDIDATES,

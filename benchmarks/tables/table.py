@@ -169,11 +169,11 @@ class Table:
         """
         kept = [(row, self.kept(row, rows)) for row in self.rows]
         found = [(row, read_json(path)) for row, path in kept if path.is_file()]
-        if not found:
-            return []
         ran = [_run_of(row, each) for row, each in found]
         runs = list(dict.fromkeys(ran))
         lines = [f"## {self.title}", "", *self.text.strip().splitlines(), ""]
+        if not found:
+            return [*lines, f"Not measured: {len(self.rows)} of {len(self.rows)} rows.", ""]
         lines += [_line([*self.columns, "run"]), "|" + "---|" * (len(self.columns) + 1)]
         for (row, each), run in zip(found, ran, strict=True):
             lines.append(_line([*row.cells(each["figures"]), str(1 + runs.index(run))]))
@@ -246,7 +246,9 @@ def _outdated(row: Row, kept: Mapping[str, Any]) -> str:
 def _run_of(row: Row, kept: Mapping[str, Any]) -> str:
     """Say on what and when a row was measured, and if by another command or encoder than today."""
     run, what = f"{kept['hardware']}, {kept['day']}", _outdated(row, kept)
-    return f"{run}, an earlier {what}" if what else run
+    if not what:
+        return run
+    return f"{run}, an earlier {what}" + (", defaults of that day" if "encoder" in what else "")
 
 
 def seeds_of(run: Mapping[str, Any], metric: str) -> Figures:

@@ -1,8 +1,8 @@
 import pytest
 
-from albatross.data.columns import Columns, Part, refuse_columns
+from albatross.data.columns import Columns, Part, columns_of, refuse_columns
 from albatross.data.tables import Row
-from albatross.errors import DataError
+from albatross.errors import ConfigError, DataError
 
 PARTS = {
     "text": Part(("text", "sentence", "review"), is_needed=True),
@@ -92,3 +92,9 @@ def test_published_layouts_take_no_columns():
     refuse_columns("cola", {})
     with pytest.raises(DataError, match="text=a for the format cola"):
         refuse_columns("cola", {"text": "a"})
+
+
+def test_columns_are_written_as_part_and_column():
+    assert columns_of(["text=review", "label=stars"]) == {"text": "review", "label": "stars"}
+    with pytest.raises(ConfigError, match="Received: 'review'"):
+        columns_of(["review"])

@@ -1,8 +1,8 @@
 import pytest
 
 from albatross.data.records import TextRecord
-from albatross.errors import ConfigError, DataError, LabelError
-from albatross.training.few_texts import check_counts, columns_of, texts_of
+from albatross.errors import DataError, LabelError
+from albatross.training.few_texts import check_counts, texts_of
 
 
 @pytest.fixture
@@ -31,9 +31,3 @@ def test_a_label_that_comes_once_is_refused():
     records = [TextRecord("x", label=label) for label in "aab"]
     with pytest.raises(LabelError, match=r"at least 2 examples\. Received: 1 of 'b'"):
         check_counts(records)
-
-
-def test_columns_are_written_as_part_and_column():
-    assert columns_of(["text=review", "label=stars"]) == {"text": "review", "label": "stars"}
-    with pytest.raises(ConfigError, match="Received: 'review'"):
-        columns_of(["review"])

@@ -17,6 +17,7 @@ import numpy as np
 
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, weight_files
+from albatross.data.columns import check_labels_given, columns_of
 from albatross.data.records import TextRecord, read_text_records
 from albatross.engine.open import open_tokenizer
 from albatross.engine.torch_engine import TorchEngine
@@ -35,7 +36,7 @@ from albatross.training.contrastive import bring_together, embedding_head
 from albatross.training.dev_scores import DevScores
 from albatross.training.distributed import World, joined
 from albatross.training.example_batches import ExampleBatches
-from albatross.training.few_texts import check_counts, columns_of, texts_of
+from albatross.training.few_texts import check_counts, texts_of
 from albatross.training.head_losses import HeadLosses
 from albatross.training.heap import tune_heap
 from albatross.training.precision import on_devices
@@ -119,6 +120,7 @@ class _Run:
         self.tokenizer = open_tokenizer(self.source, config)
         columns = columns_of(settings.columns)
         self.records = read_text_records(settings.train, columns)
+        check_labels_given(settings.train, columns)
         options = TaskOptions(
             labels=settings.labels, max_length=settings.max_length, columns=columns
         )

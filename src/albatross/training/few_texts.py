@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from albatross.data.records import TextRecord, read_text_records
-from albatross.errors import ConfigError, DataError, LabelError
+from albatross.errors import DataError, LabelError
 
 
 def check_counts(records: Sequence[TextRecord]) -> None:
@@ -47,19 +47,3 @@ def texts_of(
             f" {str(path)!r} with none. Give another file, or leave it out."
         )
     return found
-
-
-def columns_of(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the columns by what they hold.
-
-    Raises:
-        ConfigError: one is not written as part=column.
-    """
-    split = [pair.partition("=") for pair in pairs]
-    for pair, (part, _, column) in zip(pairs, split, strict=True):
-        if not (part and column):
-            raise ConfigError(
-                f"`--columns` must be written as PART=COLUMN. Received: {pair!r}. Write, for"
-                " instance, text=review label=stars."
-            )
-    return {part: column for part, _, column in split}
