@@ -124,6 +124,14 @@ def test_an_earlier_export_is_replaced_and_nothing_else(finetuned, copy_of, expo
             export(ExportSettings(finetuned, taken))
 
 
+def test_a_run_that_was_interrupted_is_not_shipped(finetuned, copy_of, tmp_path):
+    folder = copy_of(finetuned)
+    (folder / "training_state").mkdir()
+    with pytest.raises(FolderError, match="whose run was interrupted"):
+        export(ExportSettings(folder, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_without_any_head_is_refused(pretrained, copy_of, tmp_path):
     folder = copy_of(pretrained)
     write_weights(

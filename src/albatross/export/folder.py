@@ -21,6 +21,7 @@ from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import (
     CARD,
     RUN,
+    TRAINING_STATE,
     read_config,
     read_run,
     read_weights,
@@ -30,7 +31,7 @@ from albatross.config import AlbertConfig
 from albatross.conversion.adapter import is_mergeable, merge_adapter
 from albatross.engine.onnx_engine import WORDS, OnnxEngine
 from albatross.engine.open import open_model, open_tokenizer, with_exits
-from albatross.errors import ConfigError, MissingDependencyError
+from albatross.errors import ConfigError, FolderError, MissingDependencyError
 from albatross.export.accuracy import Labelled, check_accuracy, check_probes, read_labelled
 from albatross.export.comparison import LARGEST_DIFFERENCE, compare_engines
 from albatross.export.over import Left, left_in
@@ -72,8 +73,8 @@ def export(settings: ExportSettings) -> Path:
     Raises:
         ConfigError: two files of `--dev` for one task.
         DataError: the records of `--dev` cannot be read.
-        FolderError: no fine-tuned model folder, the output's place is taken, the engines disagree,
-            or more is lost than `--max-loss`.
+        FolderError: no fine-tuned model folder, or one whose run was interrupted; the output's
+            place is taken, the engines disagree, or more is lost than `--max-loss`.
         MissingDependencyError: onnx is not installed.
     """
     source = find_model(settings.model)
@@ -116,7 +117,16 @@ def _over(model: _Model, over: Path, settings: ExportSettings) -> _Model:
 
 
 def _read(source: Path) -> _Model:
-    """Read a model folder with all that an export holds of it, or finds in the folder below."""
+    """Read a model folder with all that an export holds of it, or finds in the folder below.
+
+    Raises:
+        FolderError: its run was interrupted.
+    """
+    if (source / TRAINING_STATE).is_dir():
+        raise FolderError(
+            f"Finished models are exported. Received: {str(source)!r}, whose run was interrupted."
+            f" Run its command again, or remove {TRAINING_STATE!r} there to take it as it is."
+        )
     config, weights = read_config(source), read_weights(source)
     if is_mergeable(config):
         merged = merge_adapter(config, weights)

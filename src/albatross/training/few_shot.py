@@ -172,7 +172,10 @@ class _Run:
             optimization,
             evaluate=lambda trainer: scores.measure(engine) if self.dev else {},
         )
-        return workspace.finish(trainer, trainer.measure())
+        figures, goal = trainer.measure(), self.task.main_metric
+        if goal in figures:
+            workspace.say(f"{goal} {figures[goal]:.4f}")
+        return workspace.finish(trainer, figures)
 
     # === Ways ===
 
