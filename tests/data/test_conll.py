@@ -105,7 +105,7 @@ def test_a_missing_file_is_named(tmp_path):
     [
         ("a.jsonl", '{"tokens": ["Ann", "slept"], "tags": ["B-PER", "O"]}\n'),
         ("a.csv", "words,tags\nAnn slept,B-PER O\n"),
-        ("a.CSV.gz", gzip.compress(b"words,tags\nAnn slept,B-PER O\n")),
+        ("a.CSV.gz", gzip.compress(b"words,tags\nAnn slept,B-PER O\n", mtime=0)),
     ],
 )
 def test_a_table_among_files_of_columns_is_read_as_a_table(write, name, content):
@@ -131,7 +131,7 @@ def test_a_folder_of_slots_has_words_tags_and_the_intent_as_subset(write, tmp_pa
 
 
 def test_words_alone_may_be_packed_and_have_no_tags(write, tmp_path):
-    path = write("seq.in.gz", gzip.compress(b"play it\n"))
+    path = write("seq.in.gz", gzip.compress(b"play it\n", mtime=0))
     assert read_records(tmp_path, "slots") == [WordsRecord(("play", "it"))]
     assert read_records(path, "slots") == [WordsRecord(("play", "it"))]
 
