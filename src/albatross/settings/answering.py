@@ -32,8 +32,6 @@ class EvaluateSettings(Settings):
     """A model folder or a built-in name such as sentiment."""
     records: Annotated[Positional[Path], _FILE]
     """Records, as for finetune."""
-    columns: Annotated[tuple[str, ...], COLUMNS] = ()
-    """Columns of a table that are not named as usual, such as: text=review label=stars."""
     task: str | None = None
     """The name of one of the model's tasks; the first by default."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
@@ -46,6 +44,8 @@ class EvaluateSettings(Settings):
     """Print JSON instead of a table."""
     batch_tokens: int | None = None
     """Tokens computed together; by default as many as the engine is fastest with."""
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
+    """Columns of a table that are not named as usual, such as: text=review label=stars."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,6 @@ class PredictSettings(Settings):
     file: Path | None = None
     """Records as the model was fine-tuned on (.tsv, .csv, .jsonl, .parquet, .json; labels are not
     looked at), else a text file, one text a line."""
-    columns: Annotated[tuple[str, ...], COLUMNS] = ()
-    """Columns of a table that are not named as usual, such as: text=review label=stars."""
     task: str | None = None
     """The name of one of the model's tasks; the first by default."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
@@ -78,6 +76,8 @@ class PredictSettings(Settings):
     benchmark's server takes them."""
     batch_tokens: int | None = None
     """Tokens computed together; by default as many as the engine is fastest with."""
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
+    """Columns of a table that are not named as usual, such as: text=review label=stars."""
 
     def __post_init__(self) -> None:
         """Check that every text has its second one, if any has."""
@@ -113,12 +113,12 @@ class TuneSettings(Settings):
     """The folder to write: the model with what was chosen."""
     records: Annotated[Positional[Path], _FILE]
     """Records, as for finetune, that were neither learned from nor are reported."""
-    columns: Annotated[tuple[str, ...], COLUMNS] = ()
-    """Columns of a table that are not named as usual, such as: text=review label=stars."""
     task: str | None = None
     """The name of one of the model's tasks; the first by default."""
     json: bool = False
     """Print JSON instead of a table."""
+    columns: Annotated[tuple[str, ...], COLUMNS] = ()
+    """Columns of a table that are not named as usual, such as: text=review label=stars."""
 
 
 @dataclass(frozen=True)
