@@ -77,9 +77,8 @@ def near_copies(train: list[dict[str, str]], test: list[dict[str, str]]) -> None
         "counted words": counts.predict(texts),
     }
     spam = labels == "spam"
-    print(
-        f"near copies: {is_copy.sum()} of {len(test)}; {(is_copy & spam).sum()} of {spam.sum()} spam"
-    )
+    print(f"near copies: {is_copy.sum()} of {len(test)} messages")
+    print(f"near copies: {(is_copy & spam).sum()} of {spam.sum()} that are spam")
     for name, found in answers.items():
         whole, rest = (
             f1_score(labels[part], found[part], average="macro")
