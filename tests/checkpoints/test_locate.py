@@ -52,6 +52,12 @@ def test_a_folder_wins_over_a_built_in_name_and_over_the_hub(here, asked):
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize("given", [None, 3, ["sentiment"]])
+def test_what_is_no_name_at_all_is_refused(given):
+    with pytest.raises(FolderError, match=r"must be a folder.*Give a path or a name\."):
+        find_model(given)
+
+
 def test_built_in_models_are_found_by_name():
     assert {"sentiment", "pretrained"} <= set(builtin_names())
     assert (find_model("sentiment") / "config.json").is_file()

@@ -13,6 +13,7 @@ from albatross.engine.open import open_model
 from albatross.engine.torch_engine import TorchEngine
 from albatross.errors import (
     AlbatrossError,
+    AlbatrossWarning,
     ConfigError,
     FolderError,
     TokenizerError,
@@ -81,6 +82,13 @@ def test_without_torch_the_error_says_how_to_install_it(exported, words):
 
 
 # === Which folder ===
+
+
+def test_a_run_that_was_interrupted_answers_with_a_warning(finetuned, copy_of):
+    folder = copy_of(finetuned)
+    (folder / "training_state").mkdir()
+    with pytest.warns(AlbatrossWarning, match=r"whose run was interrupted.*run its command again"):
+        open_model(folder)
 
 
 def test_a_folder_without_heads_has_nothing_to_answer(pretrained, copy_of):

@@ -94,6 +94,16 @@ def test_certain_answers_give_finite_figures():
     assert np.isfinite(negative_log_likelihood(probabilities, expected))
 
 
+def test_records_of_fewer_labels_do_not_change_the_temperature():
+    probabilities, expected = answers(4, count=500, sharpness=3.0)
+    wanted = fit_temperature(probabilities, expected)
+    padded = np.pad(probabilities, ((0, 0), (0, 3)))
+    assert fit_temperature(padded, expected) == pytest.approx(wanted, rel=1e-9)
+    colder = tempered(padded, wanted)
+    assert (colder[:, -3:] == 0).all()
+    assert colder[:, :-3] == pytest.approx(tempered(probabilities, wanted))
+
+
 def test_a_score_of_nothing_is_refused():
     nothing = np.ones((0, 2)), np.ones(0, dtype=np.int64)
     for score in (brier, fit_temperature, expected_calibration_error, negative_log_likelihood):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from albatross.data.records import ChoiceRecord, TextRecord
-from albatross.errors import ConfigError, DataError, LabelError
+from albatross.errors import AlbatrossWarning, ConfigError, DataError, LabelError
 from albatross.settings.training import FinetuneSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.training.task_data import hold_out, limit_records, read_task_data
@@ -69,6 +69,22 @@ def mnli(tmp_path):
 def read(settings) -> Any:
     tokenizer: Any = Letters()
     return read_task_data(settings, tokenizer)
+
+
+def test_records_without_text_are_told_of(settings, table):
+    rows = [(f"text {n}", "ab"[n % 4 == 0]) for n in range(40)]
+    rows[3], rows[7] = (" ", "a"), ("", "b")
+    told = r"Received: 2 of 40 with none.*the first at line 5 of '.*gaps\.tsv'"
+    with pytest.warns(AlbatrossWarning, match=told):
+        data = read(replace(settings, train=table("gaps.tsv", rows)))
+    assert len(data.train) + sum(map(len, data.dev.values())) == 40
+
+
+def test_half_a_pair_is_told_of(settings, table):
+    rows = [(f"text {n}", f"other {n}" if n else "", "ab"[n % 4 == 0]) for n in range(40)]
+    pairs = table("pairs.tsv", rows, "text\ttext_pair\tlabel")
+    with pytest.warns(AlbatrossWarning, match=r"Received: 1 of 40 .*line 2 of '.*pairs\.tsv'"):
+        read(replace(settings, train=pairs))
 
 
 # === Benchmarks ===

@@ -60,6 +60,8 @@ def find_model(model: str | Path, revision: str | None = None) -> Path:
         FolderError: there is no such model.
         MissingDependencyError: it is on the hub, and `huggingface_hub` is not installed.
     """
+    if not isinstance(model, str | Path):
+        raise FolderError(f"{_rule()} Received: {model!r}. Give a path or a name.")
     text = model.as_posix() if isinstance(model, Path) else model
     name, at, after = text.partition("@")
     if _is_folder(Path(model)):

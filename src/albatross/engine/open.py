@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from albatross.checkpoints.huggingface import (
 from albatross.checkpoints.locate import builtin_task, find_model
 from albatross.checkpoints.model_folder import (
     RUN,
+    TRAINING_STATE,
     WEIGHTS,
     check_digest,
     read_config,
@@ -31,7 +33,7 @@ from albatross.checkpoints.word_rows import PARTS
 from albatross.config import AlbertConfig
 from albatross.engine.onnx_engine import FIRST_LAYER, HEADS_FILE, SINGLE_FILE, OnnxEngine
 from albatross.engine.onnx_generator import OnnxGenerator
-from albatross.errors import ConfigError, FolderError, MissingDependencyError
+from albatross.errors import AlbatrossWarning, ConfigError, FolderError, MissingDependencyError
 from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import file_digest
 from albatross.tasks.generation import GenerationTask
@@ -87,6 +89,13 @@ def open_model(
     folder = find_model(model)
     config = read_config(folder)
     _refuse_single_file(folder)
+    if (folder / TRAINING_STATE).is_dir():
+        warnings.warn(
+            f"A model answers best from a finished run. Received: {str(folder)!r}, whose run was"
+            " interrupted. Its last saved weights are used; run its command again to finish it.",
+            AlbatrossWarning,
+            stacklevel=2,
+        )
     reader = open_tokenizer(folder, config, tokenizer, base=base)
     tasks = read_tasks(folder, config.extra, reader, config.max_position_embeddings)
     chosen = task or builtin_task(model) or next(iter(tasks))

@@ -96,7 +96,7 @@ def fit_temperature(probabilities: FloatArray, expected: NDArray[np.integer]) ->
     better.
 
     Args:
-        probabilities: (records, labels).
+        probabilities: (records, labels); 0 for what is no label of a record.
         expected: (records,), the right classes.
     """
     logits = _logits(probabilities)
@@ -104,7 +104,7 @@ def fit_temperature(probabilities: FloatArray, expected: NDArray[np.integer]) ->
     low, high = np.log(_TEMPERATURES)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        slope = (_softmax(logits / np.exp(middle)) * logits).sum(1).mean() - wanted.mean()
+        slope = (tempered(probabilities, np.exp(middle)) * logits).sum(1).mean() - wanted.mean()
         # Positive: the model is surer than it should be, so the temperature must rise.
         low, high = (middle, high) if slope > 0 else (low, middle)
     return float(np.exp((low + high) / 2))
@@ -113,10 +113,14 @@ def fit_temperature(probabilities: FloatArray, expected: NDArray[np.integer]) ->
 def tempered(probabilities: FloatArray, temperature: float) -> FloatArray:
     """Return probabilities (records, labels) at another temperature; above 1 they are less sure.
 
-    >>> tempered(np.array([[0.8, 0.2]]), 2.0).round(3).tolist()
-    [[0.667, 0.333]]
+    Zeros stay, so that records may have fewer labels than others.
+
+    >>> tempered(np.array([[0.8, 0.2, 0.0]]), 2.0).round(3).tolist()
+    [[0.667, 0.333, 0.0]]
     """
-    return _softmax(_logits(probabilities) / temperature)
+    shares: FloatArray = (probabilities / probabilities.max(1, keepdims=True)) ** (1 / temperature)
+    shares /= shares.sum(1, keepdims=True)
+    return shares
 
 
 def negative_log_likelihood(probabilities: FloatArray, expected: NDArray[np.integer]) -> float:
@@ -126,12 +130,5 @@ def negative_log_likelihood(probabilities: FloatArray, expected: NDArray[np.inte
 
 
 def _logits(probabilities: FloatArray) -> FloatArray:
-    """Return logarithms, of which a softmax makes the probabilities again."""
+    """Return logarithms, also of zeros."""
     return np.log(np.maximum(probabilities, _LEAST_PROBABILITY))
-
-
-def _softmax(logits: FloatArray) -> FloatArray:
-    """Return shares of each row."""
-    shares: FloatArray = np.exp(logits - logits.max(1, keepdims=True))
-    shares /= shares.sum(1, keepdims=True)
-    return shares

@@ -6,6 +6,7 @@ held out; none of them is learned from.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from albatross.data.records import (
     TextRecord,
     WordsRecord,
 )
-from albatross.errors import ConfigError, DataError
+from albatross.errors import AlbatrossWarning, ConfigError, DataError
 from albatross.report import data_digest
 from albatross.rng import stream
 from albatross.settings.training import FinetuneSettings
@@ -120,6 +121,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     columns = columns_of(settings.columns)
     records = read_records(train_path, layout, columns)
     check_labels_given(train_path, columns)
+    _tell_of_empty(records)
     dev = {name: read_records(path, layout, columns) for name, path in dev_paths.items()}
     if kind != "classification" and any(getattr(one, "shares", None) for one in records):
         raise DataError(
@@ -214,6 +216,28 @@ def hold_out(
         held = [key in drawn for key in asked]
     parted = list(zip(records, held, strict=True))
     return [one for one, out in parted if not out], [one for one, out in parted if out]
+
+
+def _tell_of_empty(records: Sequence[Any]) -> None:
+    """Warn of records that miss a text."""
+    empty = [one for number, one in enumerate(records) if not _has_texts(one, number)]
+    if empty:
+        warnings.warn(
+            f"A record should have text to learn from. Received: {len(empty):,} of"
+            f" {len(records):,} with none, or with one of a pair, the first at {empty[0].place}."
+            " They are learned from as they are; leave them out unless that is meant.",
+            AlbatrossWarning,
+            stacklevel=3,
+        )
+
+
+def _has_texts(record: Any, number: int) -> bool:
+    """Whether no text of a record is empty."""
+    asked = _asked(record, number)
+    if not isinstance(asked, tuple):
+        return True
+    is_single = isinstance(record, TextRecord) and record.text_pair is None
+    return all(asked[:1] if is_single else asked)
 
 
 def _asked(record: Any, number: int) -> Hashable:
