@@ -36,6 +36,19 @@ def test_columns_without_names_are_numbered(write):
     ]
 
 
+def test_semicolons_part_cells_where_they_part_the_names(write):
+    path = write("a.csv", 'text;label\n"One; or, so";1\nTwo, three;0\n')
+    assert cells(path) == [
+        {"text": "One; or, so", "label": "1"},
+        {"text": "Two, three", "label": "0"},
+    ]
+
+
+def test_a_semicolon_in_a_text_parts_nothing(write):
+    path = write("a.csv", "text,label\nOne; or so,1\n")
+    assert cells(path) == [{"text": "One; or so", "label": "1"}]
+
+
 def test_another_ending_may_be_asked_for(write):
     path = write("a.txt", "text\tlabel\nOne\t1\n")
     assert cells(path, ending=".tsv") == [{"text": "One", "label": "1"}]

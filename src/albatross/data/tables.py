@@ -108,9 +108,15 @@ def _tsv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each row that has any, and the line that it starts at."""
+    """Yield the cells of each row that has any, and the line that it starts at.
+
+    Cells are parted by semicolons if the first row is: spreadsheets do so in the languages that
+    write a comma in numbers.
+    """
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    rows = csv.reader((line + "\n" for line in read_lines(path)), strict=True)
+    first = next((line for line in read_lines(path) if line.strip()), "")
+    comma = ";" if ";" in first and "," not in first else ","
+    rows = csv.reader((line + "\n" for line in read_lines(path)), strict=True, delimiter=comma)
     start = 1
     try:
         for cells in rows:
