@@ -196,6 +196,24 @@ def test_other_labels_of_the_same_number_start_a_head_anew(finetuned, short, cap
     assert "Starting anew: classifier" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("names", "is_anew"),
+    [
+        ({"0": "good", "1": "bad"}, True),
+        ({"0": "bad", "1": "good"}, False),
+        ({"0": "LABEL_0", "1": "LABEL_1"}, False),
+    ],
+)
+def test_labels_of_transformers_are_looked_at(
+    finetuned, short, copy_of, change_json, capsys, names, is_anew
+):
+    source = copy_of(finetuned)
+    (source / "task.json").unlink()
+    change_json(source / "config.json", id2label=names)
+    weights_after_nothing(short, model=source, labels=("bad", "good"))
+    assert ("Starting anew: classifier" in capsys.readouterr().err) == is_anew
+
+
 def test_the_pooler_starts_anew_when_asked_to(finetuned, short):
     before: dict[str, Any] = read_weights(finetuned)
     after = weights_after_nothing(short, model=finetuned, fresh_pooler=True)

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from albatross.atomic import read_json
-from albatross.checkpoints.model_folder import TASKS
+from albatross.checkpoints.model_folder import TASKS, read_config
 from albatross.config import AlbertConfig
+from albatross.engine.open import open_tokenizer
 from albatross.engine.torch_engine import TorchEngine
 from albatross.engine.torch_generator import TorchGenerator
+from albatross.errors import FolderError
 from albatross.head_spec import POOLED, HeadSpec
 from albatross.modeling.generation_model import AlbertForGeneration
 from albatross.modeling.pretrained import draw_weights
@@ -24,6 +26,7 @@ from albatross.pipelines.pipeline import answer_records
 from albatross.settings.training import FinetuneSettings
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Task, Tunable
+from albatross.tasks.task_file import read_tasks
 from albatross.training.assignments import Assignment
 from albatross.training.collapse import spread_of
 from albatross.training.dev_scores import SCORING_TOKENS, DevScores
@@ -250,10 +253,25 @@ def open_encoder(
 
 def _labels_differ(source: Path, task: Task[Any]) -> bool:
     """Whether the source answers a task with other labels under the same heads."""
-    if not (source / TASKS).is_file():
-        return False
     now = task.to_dict()
-    for before in read_json(source / TASKS).values():
+    for before in _tasks_before(source):
         if isinstance(before, dict) and before.get("head") == now.get("head"):
             return (before.get("kind"), before.get("labels")) != (now["kind"], now.get("labels"))
     return False
+
+
+def _tasks_before(source: Path) -> list[Any]:
+    """Return what the source answers, as `task.json` has it.
+
+    Nothing for a pre-trained model, nor for one of transformers whose labels nobody named.
+    """
+    if (source / TASKS).is_file():
+        return list(read_json(source / TASKS).values())
+    config = read_config(source)
+    tokenizer = open_tokenizer(source, config)
+    try:
+        found = read_tasks(source, config.extra, tokenizer, config.max_position_embeddings)
+    except FolderError:
+        return []
+    told = [one.to_dict() for one in found.values()]
+    return [one for one in told if "LABEL_0" not in one.get("labels", ())]
