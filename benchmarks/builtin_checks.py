@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import argparse
 import re
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
+from tables.alike import cosines, counted_lines, letters_of, words_of
 from tables.baselines import word_counts
-from tables.files import documents_of, read_table, write_builtin_records, write_shards
+from tables.files import read_table, write_builtin_records, write_shards
 from tables.table import Place
 
 import albatross
 from albatross.data.shards import ShardFolder
 
-LINES = 200_000
-"""Sentences of the pre-training text that words are counted in."""
 ALIKE = 0.6
 """Share of the runs of three words that near copies have in common."""
 
@@ -51,16 +48,12 @@ def likeness(pairs: Path, shards: ShardFolder) -> None:
     labels = [float(row["label"]) for row in rows]
     own = albatross.evaluate("embed", pairs, bootstrap=0).metrics["spearman"]
     print(f"embed: Spearman {own:.3f} on {len(rows):,} pairs")
-    documents = (text for shard in shards.train for text in documents_of([shard]))
-    sentences = (each.tolist() for document in documents for each in document)
-    tokenizer = shards.tokenizer()
-    lines = [tokenizer.decode(ids) for ids in islice(sentences, LINES)]
-    for name, texts in (("known", lines), ("all", [*lines, " ".join(sides[0] + sides[1])])):
-        vectors = TfidfVectorizer(sublinear_tf=True).fit(texts)
-        one, other = (vectors.transform(side) for side in sides)
-        cosines = np.asarray(one.multiply(other).sum(axis=1)).ravel()
-        figure = spearmanr(cosines, labels).statistic
-        print(f"TF-IDF by {len(lines):,} sentences, {name} words: Spearman {figure:.3f}")
+    lines = counted_lines(shards)
+    known = {"words": words_of(lines), "letters": letters_of(lines)}
+    known["words, none unknown"] = words_of([*lines, " ".join(sides[0] + sides[1])])
+    for name, counts in known.items():
+        figure = spearmanr(cosines(counts, *sides), labels).statistic
+        print(f"TF-IDF of {name}: Spearman {figure:.3f}")
 
 
 def near_copies(train: list[dict[str, str]], test: list[dict[str, str]]) -> None:
