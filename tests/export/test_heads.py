@@ -41,6 +41,7 @@ SPECS = {
     "span": HeadSpec("span", 2),
     "beam_span": HeadSpec("beam_span", 2),
     "embedding": HeadSpec("embedding", 0),
+    "weighted": HeadSpec("embedding", 0, {"pooling": "weighted"}),
 }
 BLOCK = {"rows", "rows_to_block", "key_lengths"}
 INPUTS = {
@@ -50,6 +51,7 @@ INPUTS = {
     "span": {"rows"},
     "beam_span": BLOCK | {"first", "token_type_ids"},
     "embedding": BLOCK,
+    "weighted": BLOCK,
 }
 
 
