@@ -33,9 +33,7 @@ class HeadSpec:
     """Number of outputs."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Settings that only this kind knows: `loss` of sequences (cross_entropy, binary, ordinal,
-    squared) and of embeddings (cosine, contrastive); `exits`, whether every depth has a head;
-    `pooling` of embeddings: `weighted`, where the head tells how much each row counts, else their
-    mean."""
+    squared) and of embeddings (cosine, contrastive); `exits`, whether every depth has a head."""
 
     def __post_init__(self) -> None:
         """Look kind and loss up."""
@@ -48,11 +46,6 @@ class HeadSpec:
                 f"The loss of a head for {self.kind} must be one of {losses}."
                 f" Received: {self.loss!r}."
             )
-
-    @property
-    def is_weighted(self) -> bool:
-        """Whether the rows of an embedding count by a weight each."""
-        return self.kind == "embedding" and self.options.get("pooling") == "weighted"
 
     @property
     def loss(self) -> str:

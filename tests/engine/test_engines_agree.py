@@ -128,7 +128,6 @@ KINDS = {
     "span": HeadSpec("span", 2),
     "beam_span": HeadSpec("beam_span", 2),
     "embedding": HeadSpec("embedding", 0),
-    "weighted": HeadSpec("embedding", 0, {"pooling": "weighted"}),
 }
 SHAPES = [(1,), (16,), (1, 1, 1), (7, 7, 7), LENGTHS]
 

@@ -41,7 +41,6 @@ SPECS = {
     "span": HeadSpec("span", 2),
     "beam_span": HeadSpec("beam_span", 2),
     "embedding": HeadSpec("embedding", 0),
-    "weighted": HeadSpec("embedding", 0, {"pooling": "weighted"}),
 }
 BLOCK = {"rows", "rows_to_block", "key_lengths"}
 INPUTS = {
@@ -51,7 +50,6 @@ INPUTS = {
     "span": {"rows"},
     "beam_span": BLOCK | {"first", "token_type_ids"},
     "embedding": BLOCK,
-    "weighted": BLOCK,
 }
 
 

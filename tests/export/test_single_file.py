@@ -44,7 +44,7 @@ ALL = {
     "heads.tags": HeadSpec("token", 5),
     "heads.span": HeadSpec("span", 2),
     "heads.beam": HeadSpec("beam_span", 2),
-    "heads.vector": HeadSpec("embedding", 16, {"pooling": "weighted"}),
+    "heads.vector": HeadSpec("embedding", 16),
 }
 # First and end column of what a row shows.
 RIGHT, EITHER = ((0, 9), (0, 1), (0, 16), (0, 5)), ((0, 9), (7, 16), (0, 16), (3, 4))

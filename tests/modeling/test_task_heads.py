@@ -264,20 +264,6 @@ def test_a_vector_is_the_mean_of_its_rows_at_unit_length(tiny, shaken, padded, s
     assert_alike(found, torch.nn.functional.normalize(torch.stack(means), dim=1))
 
 
-def test_rows_of_a_weighted_mean_count_as_much_as_their_gate_says(tiny, shaken, padded, sequences):
-    heads = {"heads.embedding": HeadSpec("embedding", 0, {"pooling": "weighted"})}
-    twin = shaken(AlbertWithHeads(tiny, heads=heads))
-    found = twin(pack(sequences))["heads.embedding"]
-    rows = twin.albert.eval()(**padded(sequences)).last_hidden_state
-    weights = torch.sigmoid(twin.head("heads.embedding").gate(rows))
-    assert weights.std() > 0.01
-    sums = [
-        (row * weight)[:length].sum(0)
-        for row, weight, length in zip(rows, weights, LENGTHS, strict=True)
-    ]
-    assert_alike(found, torch.nn.functional.normalize(torch.stack(sums), dim=1))
-
-
 def test_cosines_learn_the_labels_of_records(tiny, shaken, sequences):
     twin = shaken(AlbertWithHeads(tiny, heads=embedding("cosine")))
     batch = pack(sides(sequences, [0.5, 0.5, -1.0, -1.0, 1.0, 1.0]), [0, 0, 1, 1, 2, 2])

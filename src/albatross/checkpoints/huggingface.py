@@ -95,8 +95,6 @@ def head_shapes(config: AlbertConfig, heads: Mapping[str, HeadSpec]) -> Shapes:
             shapes |= beam_qa_shapes(config, name)
         elif spec.kind == "words":
             shapes |= masked_lm_shapes(config)
-        elif spec.is_weighted:
-            shapes |= _linear(f"{name}.gate", config.hidden_size, 1)
         elif spec.kind != "embedding":
             shapes |= _linear(name, config.hidden_size, spec.size)
         if spec.options.get("exits"):

@@ -16,7 +16,7 @@ from albatross.export.beam_head import beam_span
 from albatross.export.depth_graph import of_depth
 from albatross.export.graph import Graph
 from albatross.export.layers import activate
-from albatross.export.seen import Answer, Seen, block_of, laid, lengths_of
+from albatross.export.seen import Answer, Seen, block_of, lengths_of
 from albatross.head_spec import HeadSpec
 
 # Below which torch divides no vector.
@@ -93,13 +93,9 @@ def _linear(
 def _embedding(
     graph: Graph, config: AlbertConfig, name: str, spec: HeadSpec, seen: Seen
 ) -> dict[str, Answer]:
-    """The mean of a sequence's rows, each by its weight if it has one, of unit length."""
-    axis, block = graph.integers("axis_1", [1]), seen.kept("block", block_of)
-    if spec.is_weighted:
-        told = graph.dense(f"{name}.gate", seen("rows"), config.hidden_size, 1)
-        weights = laid(graph, graph.add("Sigmoid", [told]), seen("rows_to_block"))
-        block = graph.add("Mul", [block, weights])
-    summed = graph.add("ReduceSum", [block, axis], keepdims=0)
+    """The mean of a sequence's rows, of unit length."""
+    axis = graph.integers("axis_1", [1])
+    summed = graph.add("ReduceSum", [seen.kept("block", block_of), axis], keepdims=0)
     lengths = graph.add("Cast", [seen.kept("lengths", lengths_of)], to=TensorProto.FLOAT)
     mean = graph.add("Div", [summed, lengths])
     size = graph.add("ReduceL2", [mean], axes=[1], keepdims=1)

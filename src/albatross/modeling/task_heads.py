@@ -253,17 +253,11 @@ class BeamSpanHead(BeamQuestionHead):
 
 
 class EmbeddingHead(nn.Module):
-    """The mean of a sequence's rows, of unit length (Sentence-BERT, section 3).
-
-    Words such as `the` tell little of what a text is about, and the last norm of an encoder gives
-    all rows the same length. A weighted mean has a weight between 0 and 1 for each row, which is
-    told from the row.
-    """
+    """The mean of a sequence's rows, of unit length (Sentence-BERT, section 3)."""
 
     def __init__(self, config: AlbertConfig, spec: HeadSpec) -> None:
-        """Make what tells the weights; a mean learns nothing here."""
+        """Nothing is learned here."""
         super().__init__()
-        self.gate = nn.Linear(config.hidden_size, 1) if spec.is_weighted else None
         self.kind_of_loss = spec.loss
         self.temperature = float(spec.options.get("temperature", _TEMPERATURE))
 
@@ -272,8 +266,6 @@ class EmbeddingHead(nn.Module):
         lengths = torch.diff(reading.layout.cu_seqlens.long())
         of_row = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
         rows = reading.rows.float()
-        if self.gate is not None:
-            rows = rows * torch.sigmoid(self.gate(reading.rows).float())
         summed = rows.new_zeros(len(lengths), rows.shape[1]).index_add(0, of_row, rows)
         return {"": functional.normalize(summed / lengths[:, None], dim=1)}
 

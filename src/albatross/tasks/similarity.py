@@ -24,7 +24,6 @@ from albatross.tasks.task import Outputs, Tokenizer
 from albatross.tasks.text_task import TextTask
 
 METRICS = ("spearman", "pearson", "pearson_spearman")
-_POOLINGS = ("mean", "weighted")
 _LEAST_LENGTH = 1e-12
 
 
@@ -39,10 +38,8 @@ class SimilarityTask(TextTask):
         low: the label of texts that have nothing in common, a cosine of zero
         high: the label of texts that mean the same, a cosine of one
         inputs: files and sequences; the vectors of a long text's windows are averaged
-        head: name of the head
+        head: name of the head, which has no tensors
         main_metric: by which runs are compared
-        pooling: `weighted`, where the head tells how much each token counts, or `mean`, which has
-            no tensors
     """
 
     name: str
@@ -52,7 +49,6 @@ class SimilarityTask(TextTask):
     inputs: Inputs
     head: str = "heads.embedding"
     main_metric: str = METRICS[0]
-    pooling: str = "mean"
 
     kind: ClassVar[str] = "similarity"
     together: ClassVar[bool] = True
@@ -64,11 +60,6 @@ class SimilarityTask(TextTask):
             raise ConfigError(
                 "The highest similarity must be above the lowest. Received:"
                 f" {self.low} to {self.high}. Write the folder again."
-            )
-        if self.pooling not in _POOLINGS:
-            raise ConfigError(
-                f"The pooling of a task must be one of {', '.join(_POOLINGS)}. Received:"
-                f" {self.pooling!r}. Open the folder with the version that wrote it."
             )
 
     @classmethod
@@ -97,7 +88,7 @@ class SimilarityTask(TextTask):
             )
         inputs = Inputs.of(options, tokenizer, TextRecord, "text")
         head, metric = options.head or "heads.embedding", options.metric or METRICS[0]
-        task = cls(name, loss, low, high, inputs, head, metric, "weighted")
+        task = cls(name, loss, low, high, inputs, head, metric)
         for record in records:
             _check_pair(record)
         return task
@@ -116,7 +107,6 @@ class SimilarityTask(TextTask):
                 Inputs.from_dict(values, tokenizer, "text"),
                 str(values["head"]),
                 str(values["metric"]),
-                str(values.get("pooling", "mean")),
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,13 +119,12 @@ class SimilarityTask(TextTask):
             **self.inputs.to_dict(),
             "head": self.head,
             "metric": self.main_metric,
-            "pooling": self.pooling,
         }
 
     @property
     def heads(self) -> Mapping[str, HeadSpec]:
         """One vector a sequence."""
-        return {self.head: HeadSpec("embedding", 0, {"pooling": self.pooling, "loss": self.loss})}
+        return {self.head: HeadSpec("embedding", 0, {"pooling": "mean", "loss": self.loss})}
 
     def features(self, record: TextRecord) -> list[Example]:
         """Return the windows of the first text, then those of the second; their origin says whose.
