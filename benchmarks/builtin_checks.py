@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import argparse
 import re
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
-from tables.alike import cosines, counted_lines, letters_of, words_of
 from tables.baselines import word_counts
-from tables.files import read_table, write_builtin_records, write_shards
+from tables.files import documents_of, read_table, write_builtin_records, write_shards
 from tables.table import Place
 
 import albatross
 from albatross.data.shards import ShardFolder
 
+LINES, LETTER_LINES = 200_000, 60_000
+"""Sentences of the pre-training text that words, and runs of letters, are counted in."""
 ALIKE = 0.6
 """Share of the runs of three words that near copies have in common."""
 
@@ -48,12 +51,19 @@ def likeness(pairs: Path, shards: ShardFolder) -> None:
     labels = [float(row["label"]) for row in rows]
     own = albatross.evaluate("embed", pairs, bootstrap=0).metrics["spearman"]
     print(f"embed: Spearman {own:.3f} on {len(rows):,} pairs")
-    lines = counted_lines(shards)
-    known = {"words": words_of(lines), "letters": letters_of(lines)}
-    known["words, none unknown"] = words_of([*lines, " ".join(sides[0] + sides[1])])
-    for name, counts in known.items():
-        figure = spearmanr(cosines(counts, *sides), labels).statistic
-        print(f"TF-IDF of {name}: Spearman {figure:.3f}")
+    documents = (document for shard in shards.train for document in documents_of([shard]))
+    sentences = (sentence.tolist() for document in documents for sentence in document)
+    tokenizer = shards.tokenizer()
+    lines = [tokenizer.decode(ids) for ids in islice(sentences, LINES)]
+    words, letters = TfidfVectorizer(sublinear_tf=True), _letters()
+    for name, counts, texts in (
+        ("words", words, lines),
+        ("words, none unknown", words, [*lines, " ".join(sides[0] + sides[1])]),
+        ("letters", letters, lines[:LETTER_LINES]),
+    ):
+        one, other = (counts.fit(texts).transform(side) for side in sides)
+        cosines = np.asarray(one.multiply(other).sum(axis=1)).ravel()
+        print(f"TF-IDF of {name}: Spearman {spearmanr(cosines, labels).statistic:.3f}")
 
 
 def near_copies(train: list[dict[str, str]], test: list[dict[str, str]]) -> None:
@@ -93,6 +103,13 @@ def asked_share(shards: ShardFolder) -> float:
         words += int(begins.sum())
         whole += int((alone & is_letters[ids]).sum())
     return whole / words
+
+
+def _letters() -> TfidfVectorizer:
+    """Count runs of three to five letters within words."""
+    return TfidfVectorizer(
+        sublinear_tf=True, analyzer="char_wb", ngram_range=(3, 5), max_features=300_000
+    )
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:

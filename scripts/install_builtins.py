@@ -41,9 +41,10 @@ _MADE = {
 # What is known of a task beyond its figures.
 _LIMITS = {
     "spam": "Most of the spam that it learned from holds a number. A promise without one is often"
-    " taken for ham (`docs/log.md`, 52).",
+    " taken for ham (`docs/log.md`, 52). Of the test's spam 30 % is nearly what it learned from;"
+    " without that the figure is 0.973, and the baseline's 0.955 (62).",
     "embed": "The baseline is the mean of word vectors. The cosine of TF-IDF tells more about how"
-    " alike these sentences are: .72 to .76 (`docs/log.md`, 62).",
+    " alike these sentences are: .72 to .78 (`docs/log.md`, 62).",
 }
 _ENDINGS = {"layers": "-layers", "whole": ""}
 _ABOUT = {

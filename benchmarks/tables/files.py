@@ -98,11 +98,6 @@ def sst2_rows(data: Path) -> list[tuple[str, str]]:
     return [(line[:-1].strip(), line[-1]) for line in lines]
 
 
-def inferences_of(data: Path) -> list[list[str]]:
-    """Return the pairs of SNLI's training part, each with what its second is to the first."""
-    return [line.split("\t") for line in _lines(data / "glue" / "SNLI" / "train.tsv.gz")][1:]
-
-
 def phrases_of(text: str) -> Iterator[str]:
     """Return all runs of words of a text."""
     words = text.split()
@@ -187,7 +182,7 @@ def write_builtin_records(place: Place) -> None:
     _write_spam(data / "sms-spam" / "SMSSpamCollection.tsv.gz", work)
     _write_intents(data / "clinc150" / "data_full.json.gz", work)
     _write_entities(data, work)
-    _write_inferences(data, work)
+    _write_inferences(data / "glue" / "SNLI" / "train.tsv.gz", work)
     _write_similarities(data / "glue" / "STS-B" / "dev.tsv.gz", work)
     shards = ShardFolder(write_shards(place))
     _write_gaps(shards, work)
@@ -256,13 +251,10 @@ def _common_type(tag: str) -> str:
     return f"{prefix}-{_TYPES[kind]}" if kind else tag
 
 
-def _write_inferences(data: Path, work: Path) -> None:
+def _write_inferences(path: Path, work: Path) -> None:
     """Write pairs of which the second follows from the first, without labels."""
-    pairs = [
-        {"text": premise, "text_pair": other}
-        for premise, other, label in inferences_of(data)
-        if label == "entailment"
-    ]
+    lines = [line.split("\t") for line in _lines(path)][1:]
+    pairs = [{"text": row[0], "text_pair": row[1]} for row in lines if row[2] == "entailment"]
     write_json_lines(work / "entailed.jsonl", pairs)
 
 
