@@ -17,6 +17,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "tokens_per_shard": (1, 2**31),
     "held_out": (0, 0.5),
     "hold_out": (0, 0.5),
+    "word_share": (0, 1),
     "steps": (1, 10**9),
     "epochs": (0.001, 10_000),
     "tokens": (16, 10**15),

@@ -112,7 +112,8 @@ def test_run_json_names_data_and_settings(finetuned, train_file, pretrained):
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(interrupted, tmp_path):
-    assert load(interrupted.out)("whole").label in ("negative", "positive")
+    with pytest.warns(AlbatrossWarning, match="whose run was interrupted"):
+        assert load(interrupted.out)("whole").label in ("negative", "positive")
     finetune(interrupted)
     whole = finetune(replace(interrupted, out=tmp_path / "whole"))
     assert not (interrupted.out / "training_state").exists()

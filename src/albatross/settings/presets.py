@@ -25,6 +25,7 @@ class Preset:
         dropout: of hidden rows and attention
         max_length: tokens of a sequence
         mark_shared: whether what stands in both texts of a pair is marked
+        word_share: how much of two texts' likeness is that of their words alone
     """
 
     learning_rate: float
@@ -34,6 +35,7 @@ class Preset:
     dropout: float
     max_length: int
     mark_shared: Literal["yes", "no"] = "no"
+    word_share: float = 0.0
 
 
 PRESETS: dict[str, Preset] = {
@@ -72,6 +74,8 @@ _RATES_OF_SMALL = {128: 5e-4, 256: 3e-4, 512: 2e-4}
 # Banking77, and on questions of SQuAD (docs/log.md, 47 and 50).
 _READ_IN_ALL, _MOST_EPOCHS = 120_000, 15
 _OF_YOUR_OWN = (USUAL, PRESETS["tagging"], PRESETS["conll"], PRESETS["spans"])
+# Words tell small models much about how alike sentences are (docs/log.md, 64).
+_WORD_SHARE = 0.5
 # Where few weights learn, they may go further at once (SST-2, TREC and RTE with albatross-tiny).
 _FASTER = {"full": 1, "layers": 1, "frozen": 6, "lora": 4, "adapter": 4}
 
@@ -109,4 +113,5 @@ def preset_of(
         max_length=min(found.max_length, config.max_position_embeddings),
         # The types are learned with the embeddings, or were before.
         mark_shared="yes" if (is_small and adapt == "full") or config.marks_shared else "no",
+        word_share=_WORD_SHARE if is_small and kind == "similarity" else 0.0,
     )

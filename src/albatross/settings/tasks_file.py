@@ -28,7 +28,7 @@ from albatross.settings.training import FinetuneSettings
 TASK_KEYS = (
     *("name", "task", "data", "train", "dev", "hold_out", "format", "columns", "limit"),
     *("labels", "positive", "metric", "max_length", "stride", "no_answer", "beam", "epochs"),
-    *("batch_size", "calibrate", "otherwise", "mark_shared"),
+    *("batch_size", "calibrate", "otherwise", "mark_shared", "word_share"),
 )
 """The settings of fine-tuning that a task can have for itself; all others are those of the run."""
 LEARNING_KEYS = tuple(key for key in TASK_KEYS if key not in ("data", "train", "dev"))

@@ -240,6 +240,9 @@ class FinetuneSettings(TrainingSettings):
     mark_shared: Annotated[Literal["yes", "no"] | None, _MARKS] = None
     """Mark what stands in both texts of a pair, by two more token types that the model gets; small
     models learn little of pairs without."""
+    word_share: float | None = None
+    """Of similarity: how much of it is that of the words alone, which need no learning; 0.5 for
+    small models, 0 for others."""
     no_answer: bool = False
     """Questions may have no answer; seen from the records when not given."""
     beam: bool = False

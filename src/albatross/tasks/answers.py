@@ -218,7 +218,10 @@ class SimilarityAnswer:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingAnswer:
-    """The vector of a text (hidden,), of unit length: products of two are cosines."""
+    """The vector of a text, of unit length: products of two are cosines.
+
+    It has as many numbers as the model is wide, or twice as many with those of the words.
+    """
 
     vector: NDArray[np.float32]
 

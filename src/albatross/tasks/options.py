@@ -33,6 +33,7 @@ class TaskOptions:
         calibrate: whether probabilities are set right on records that are not learned from
         otherwise: the label of texts that belong to no other
         mark_shared: whether a token of a pair that stands in both texts has a type of its own
+        word_share: how much of the likeness of two texts is that of their words alone
     """
 
     labels: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class TaskOptions:
     calibrate: bool = False
     otherwise: str = ""
     mark_shared: bool = False
+    word_share: float = 0.0
 
     def refuse_others(self, kind: str, *used: str) -> None:
         """Refuse what is set and not used by a kind.

@@ -5,6 +5,7 @@ Sentence-BERT (Reimers and Gurevych, 2019) with labels, SimCSE (Gao et al., 2021
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from albatross.tasks.options import USUAL, TaskOptions, chosen_metric, in_place,
 from albatross.tasks.regression import correlations, numbers_of
 from albatross.tasks.task import Outputs, Tokenizer
 from albatross.tasks.text_task import TextTask
+from albatross.tasks.word_part import word_part
 
 METRICS = ("spearman", "pearson", "pearson_spearman")
 _LEAST_LENGTH = 1e-12
@@ -40,6 +42,8 @@ class SimilarityTask(TextTask):
         inputs: files and sequences; the vectors of a long text's windows are averaged
         head: name of the head, which has no tensors
         main_metric: by which runs are compared
+        word_share: how much of a cosine is that of the words alone, `word_part`; vectors have a
+            second half for these
     """
 
     name: str
@@ -49,6 +53,7 @@ class SimilarityTask(TextTask):
     inputs: Inputs
     head: str = "heads.embedding"
     main_metric: str = METRICS[0]
+    word_share: float = 0.0
 
     kind: ClassVar[str] = "similarity"
     together: ClassVar[bool] = True
@@ -60,6 +65,11 @@ class SimilarityTask(TextTask):
             raise ConfigError(
                 "The highest similarity must be above the lowest. Received:"
                 f" {self.low} to {self.high}. Write the folder again."
+            )
+        if not 0 <= self.word_share <= 1:
+            raise ConfigError(
+                f"The share of words must be from 0 to 1. Received: {self.word_share}. Write the"
+                " folder again."
             )
 
     @classmethod
@@ -76,7 +86,7 @@ class SimilarityTask(TextTask):
             LabelError: a record that is no pair, labels that are no numbers or all the same, or
                 labels on some records alone.
         """
-        options.refuse_others(cls.kind, "metric", "head")
+        options.refuse_others(cls.kind, "metric", "head", "word_share")
         loss, low, high = "contrastive", 0.0, 1.0
         if any(record.label is not None for record in records):
             values = numbers_of(records)
@@ -88,7 +98,7 @@ class SimilarityTask(TextTask):
             )
         inputs = Inputs.of(options, tokenizer, TextRecord, "text")
         head, metric = options.head or "heads.embedding", options.metric or METRICS[0]
-        task = cls(name, loss, low, high, inputs, head, metric)
+        task = cls(name, loss, low, high, inputs, head, metric, options.word_share)
         for record in records:
             _check_pair(record)
         return task
@@ -107,6 +117,7 @@ class SimilarityTask(TextTask):
                 Inputs.from_dict(values, tokenizer, "text"),
                 str(values["head"]),
                 str(values["metric"]),
+                float(values.get("word_share", 0.0)),
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,6 +130,7 @@ class SimilarityTask(TextTask):
             **self.inputs.to_dict(),
             "head": self.head,
             "metric": self.main_metric,
+            **({"word_share": self.word_share} if self.word_share else {}),
         }
 
     @property
@@ -148,12 +160,11 @@ class SimilarityTask(TextTask):
         self, outputs: Outputs, record: TextRecord, examples: Sequence[Example]
     ) -> SimilarityAnswer | EmbeddingAnswer:
         """Return how alike two texts are on the labels' scale, or the vector of one text."""
-        sides = np.array([example.origin for example in examples])
         vectors = outputs[self.head].astype(np.float64)
-        first = _mean_vector(vectors[sides == 0])
+        first = self._vector(vectors, examples, 0)
         if record.text_pair is None:
             return EmbeddingAnswer(first.astype(np.float32))
-        cosine = float(np.clip(first @ _mean_vector(vectors[sides == 1]), -1, 1))
+        cosine = float(np.clip(first @ self._vector(vectors, examples, 1), -1, 1))
         return SimilarityAnswer(self.low + (self.high - self.low) * cosine)
 
     def check(self, records: Sequence[TextRecord]) -> None:
@@ -177,6 +188,20 @@ class SimilarityTask(TextTask):
     def transformers_keys(self) -> dict[str, Any]:
         """Return the class that has no head either."""
         return {"architectures": ["AlbertModel"]}
+
+    def _vector(
+        self, vectors: NDArray[np.float64], examples: Sequence[Example], side: int
+    ) -> NDArray[np.float64]:
+        """Return the vector of a text, of unit length: of its windows' mean, and of its words."""
+        own = np.array([example.origin == side for example in examples])
+        learned = _mean_vector(vectors[own])
+        if not self.word_share:
+            return learned
+        windows = [one.input_ids[1:-1] for one, is_own in zip(examples, own, strict=True) if is_own]
+        words = word_part(np.concatenate(windows), len(learned))
+        return np.concatenate(
+            [math.sqrt(1 - self.word_share) * learned, math.sqrt(self.word_share) * words]
+        )
 
     def _wanted(self, record: TextRecord) -> float | None:
         """Return the cosine that a pair should have; none for what is not learned from."""

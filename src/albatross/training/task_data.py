@@ -146,6 +146,7 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
             calibrate=settings.calibrate,
             otherwise=settings.otherwise,
             mark_shared=mark_shared,
+            word_share=settings.word_share or 0.0,
         ),
     )
     # Pairs without numbers are enough to learn from, and not to be measured on.
