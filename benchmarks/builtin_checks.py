@@ -2,13 +2,15 @@
 
     python benchmarks/builtin_checks.py --data DATA --work WORK
 
-`embed` beside the cosine of TF-IDF, which reads no order and learns from no pair. `spam` without
+`embed` beside the cosine of TF-IDF, which reads no order and learns from no pair, and as a search
+for the documents of a question. `spam` without
 the messages that are nearly those it learned from. And how many words `fill-mask` is asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import re
 from itertools import islice
 from pathlib import Path
@@ -26,6 +28,8 @@ from albatross.data.shards import ShardFolder
 
 LINES, LETTER_LINES = 200_000, 60_000
 """Sentences of the pre-training text that words, and runs of letters, are counted in."""
+RANKS = 10
+"""Documents that are looked at."""
 ALIKE = 0.6
 """Share of the runs of three words that near copies have in common."""
 
@@ -40,6 +44,7 @@ def main() -> None:
     write_builtin_records(place)
     records = place.work / "records"
     likeness(records / "similarity.tsv", shards)
+    search(place.data / "cranfield")
     near_copies(read_table(records / "spam-train.tsv"), read_table(records / "spam-test.tsv"))
     print(f"words that fill-mask is asked for: {asked_share(shards):.3f} of all")
 
@@ -64,6 +69,34 @@ def likeness(pairs: Path, shards: ShardFolder) -> None:
         one, other = (counts.fit(texts).transform(side) for side in sides)
         cosines = np.asarray(one.multiply(other).sum(axis=1)).ravel()
         print(f"TF-IDF of {name}: Spearman {spearmanr(cosines, labels).statistic:.3f}")
+
+
+def search(folder: Path) -> None:
+    """Print how high embed and counted words put the documents of a question (nDCG at 10)."""
+    with gzip.open(folder / "cran.all.1400.gz", "rt", encoding="latin-1") as file:
+        parts = re.split(r"^\.I ", file.read(), flags=re.MULTILINE)[1:]
+    found = [(part.split(maxsplit=1)[0], part.partition("\n.W\n")[2]) for part in parts]
+    documents = {number: " ".join(text.split()) for number, text in found if text.strip()}
+    lines = (folder / "queries.tsv").read_text(encoding="utf-8").splitlines()
+    questions = dict(line.split("\t") for line in lines)
+    wanted: dict[str, set[str]] = {number: set() for number in questions}
+    for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines():
+        question, document, grade = line.split()
+        if int(grade) >= 1 and document in documents:
+            wanted[question].add(document)
+    sides = [list(questions.values()), list(documents.values())]
+    vectors = [np.array([one.vector for one in albatross.load("embed")(side)]) for side in sides]
+    counts = TfidfVectorizer(sublinear_tf=True).fit(sides[1])
+    words = [counts.transform(side).toarray() for side in sides]
+    for name, (asked, texts) in {"embed": vectors, "TF-IDF": words}.items():
+        best = np.argsort(-(asked @ texts.T), axis=1)[:, :RANKS]
+        numbers = np.array(list(documents))[best]
+        gains = [
+            _gain([one in wanted[question] for one in row]) / _gain([True] * len(wanted[question]))
+            for question, row in zip(questions, numbers, strict=True)
+            if wanted[question]
+        ]
+        print(f"{name}: nDCG at {RANKS} of {len(gains)} questions {np.mean(gains):.3f}")
 
 
 def near_copies(train: list[dict[str, str]], test: list[dict[str, str]]) -> None:
@@ -103,6 +136,11 @@ def asked_share(shards: ShardFolder) -> float:
         words += int(begins.sum())
         whole += int((alone & is_letters[ids]).sum())
     return whole / words
+
+
+def _gain(hits: list[bool]) -> float:
+    """Return the sum of hits, the lower the rank the less."""
+    return float(sum(hit / np.log2(rank + 2) for rank, hit in enumerate(hits[:RANKS])))
 
 
 def _letters() -> TfidfVectorizer:

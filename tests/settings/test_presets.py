@@ -80,3 +80,9 @@ def test_a_small_model_reads_few_questions_of_your_own_more_often():
 def test_what_the_paper_says_of_a_benchmark_holds_for_few_records_too(task):
     found = preset_of(task, "classification", variant("albatross-mini"), records=100)
     assert found.epochs == PRESETS[task].epochs
+
+
+@pytest.mark.parametrize(("name", "share"), [("albatross-mini", 0.5), ("albert-base-v2", 0.0)])
+def test_words_tell_small_models_how_alike_texts_are(name, share):
+    assert preset_of("similarity", "similarity", variant(name)).word_share == share
+    assert preset_of("stsb", "regression", variant(name)).word_share == 0

@@ -6,8 +6,10 @@ from albatross.data.records import TextRecord
 from albatross.errors import ConfigError, LabelError
 from albatross.tasks.answers import EmbeddingAnswer, SimilarityAnswer
 from albatross.tasks.options import TaskOptions
+from albatross.tasks.regression import RegressionTask
 from albatross.tasks.similarity import SimilarityTask
 from albatross.tasks.task import score
+from albatross.tasks.word_part import word_part
 
 LONG = "the gull and the tern flew over the harbour in a storm " * 6
 RECORDS = [
@@ -107,3 +109,60 @@ def test_a_damaged_task_is_refused(changed):
     values = {**task_of().to_dict(), **changed}
     with pytest.raises(ConfigError, match="Received"):
         SimilarityTask.from_dict("alike", values, TOKENIZER).heads  # noqa: B018
+
+
+# === Words ===
+
+
+def vector_of(task, text, learned_vectors=((1.0, 0.0, 0.0, 0.0),)):
+    """The vector of a text of one window, for which the model says the same."""
+    record = TextRecord(text)
+    answer = task.answer({task.head: np.array(learned_vectors)}, record, task.features(record))
+    assert isinstance(answer, EmbeddingAnswer)
+    return answer.vector
+
+
+def test_half_of_a_vector_is_that_of_the_words():
+    task = task_of(word_share=0.25)
+    vector = vector_of(task, "gull tern storm")
+    assert vector[:4] == pytest.approx([0.75**0.5, 0, 0, 0])
+    ids = np.array(TOKENIZER.encode("gull tern storm"))
+    assert vector[4:] == pytest.approx(0.5 * word_part(ids, 4))
+    assert np.linalg.norm(vector) == pytest.approx(1)
+
+
+def test_a_cosine_is_the_mean_of_two():
+    task = task_of([*RECORDS], word_share=0.3)
+    pair = TextRecord("gull storm", "storm gull")
+    vectors = np.array([[1.0, 0.0], [0.6, 0.8]])
+    answer = task.answer({task.head: vectors}, pair, task.features(pair))
+    assert isinstance(answer, SimilarityAnswer)
+    assert answer.score == pytest.approx(5 * (0.7 * 0.6 + 0.3 * 1.0))
+
+
+def test_words_of_all_windows_count():
+    task = task_of(word_share=1.0, max_length=24)
+    count = len(task.features(TextRecord(LONG)))
+    assert count > 3
+    cut = vector_of(task, LONG, [[1.0, *[0.0] * 63]] * count)
+    whole = vector_of(task_of(word_share=1.0, max_length=512), LONG, [[1.0, *[0.0] * 63]])
+    assert cut == pytest.approx(whole)
+
+
+def test_a_text_without_words_has_a_vector_too():
+    vector = vector_of(task_of(word_share=0.5), "")
+    assert np.linalg.norm(vector) == pytest.approx(1)
+
+
+def test_the_share_of_words_is_kept_and_folders_of_before_have_none():
+    values = task_of(word_share=0.4).to_dict()
+    assert SimilarityTask.from_dict("alike", values, TOKENIZER).word_share == 0.4
+    del values["word_share"]
+    assert SimilarityTask.from_dict("alike", values, TOKENIZER).word_share == 0.0
+    with pytest.raises(ConfigError, match=r"from 0 to 1\. Received: 1\.5"):
+        SimilarityTask.from_dict("alike", {**values, "word_share": 1.5}, TOKENIZER)
+
+
+def test_words_are_for_similarities_alone():
+    with pytest.raises(ConfigError, match="no use for `word_share`"):
+        RegressionTask.from_records("grade", RECORDS, TOKENIZER, TaskOptions(word_share=0.5))

@@ -10,7 +10,14 @@ from transformers import AlbertForSequenceClassification as TransformersAlbert
 
 from albatross.checkpoints.model_folder import read_weights, write_weights
 from albatross.data.packing import Example
-from albatross.errors import ConfigError, DataError, FolderError, LabelError, TrainingError
+from albatross.errors import (
+    AlbatrossWarning,
+    ConfigError,
+    DataError,
+    FolderError,
+    LabelError,
+    TrainingError,
+)
 from albatross.evaluation.evaluate import evaluate
 from albatross.export.folder import export
 from albatross.head_spec import HeadSpec

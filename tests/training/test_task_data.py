@@ -87,6 +87,18 @@ def test_half_a_pair_is_told_of(settings, table):
         read(replace(settings, train=pairs))
 
 
+def test_the_share_of_words_is_that_of_the_settings(settings, table):
+    rows = [(f"text {n}", f"other {n}", str(n % 5)) for n in range(40)]
+    pairs = table("pairs.tsv", rows, "text\ttext_pair\tlabel")
+    asked = replace(settings, task="similarity", train=pairs, word_share=0.25)
+    assert read(asked).task.word_share == 0.25
+
+
+def test_the_share_of_words_is_for_similarities(settings):
+    with pytest.raises(ConfigError, match="no use for `word_share`"):
+        read(replace(settings, word_share=0.25))
+
+
 # === Benchmarks ===
 
 
