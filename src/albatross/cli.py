@@ -54,7 +54,6 @@ VERBS: dict[str, Verb] = {
         "albatross.corpus.build_shards:build_shards",
         "albatross.settings.corpus:BuildShardsSettings",
         "text -> tokenised shards",
-        "albatross pretrain {out} runs/pretrained --variant albatross-tiny",
     ),
     "inspect": Verb(
         "albatross.inspection.inspect:inspect",

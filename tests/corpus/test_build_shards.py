@@ -244,3 +244,10 @@ def test_a_missing_tokenizer_is_named(corpus, tmp_path):
     settings = BuildShardsSettings((corpus, tmp_path / "out"), tokenizer=tmp_path / "nowhere")
     with pytest.raises(FolderError, match="nowhere"):
         build_shards(settings)
+
+
+def test_the_next_command_goes_on_with_the_model_of_the_vocabulary(tokenizer, corpus):
+    own = BuildShardsSettings((corpus, corpus / "out"), tokenizer=tokenizer)
+    assert own.following.endswith("--variant albatross-tiny")
+    known = BuildShardsSettings((corpus, corpus / "out"), tokenizer=Path("pretrained"))
+    assert known.following.endswith("--from pretrained")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -131,3 +132,12 @@ class BuildShardsSettings(CorpusSettings):
     """Processes that clean and tokenise; one for each core when not given."""
     runner: Literal["local", "ray"] = "local"
     """`ray`: a job on a Ray cluster, all of whose machines see the folder of the output."""
+
+    @property
+    def following(self) -> str:
+        """The next command: a run from scratch, or one that goes on with the vocabulary's model."""
+        is_folder = self.tokenizer.is_dir()
+        if is_folder and not (self.tokenizer / "config.json").is_file():
+            return "albatross pretrain {out} runs/pretrained --variant albatross-tiny"
+        source = shlex.quote(str(self.tokenizer))
+        return f"albatross pretrain {{out}} runs/pretrained --from {source}"
