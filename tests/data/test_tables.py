@@ -47,6 +47,8 @@ def test_semicolons_part_cells_where_they_part_the_names(write):
 def test_a_semicolon_in_a_text_parts_nothing(write):
     path = write("a.csv", "text,label\nOne; or so,1\n")
     assert cells(path) == [{"text": "One; or so", "label": "1"}]
+    unnamed = write("b.csv", "One; or so\n")
+    assert cells(unnamed, has_header=False) == [{"1": "One; or so"}]
 
 
 def test_another_ending_may_be_asked_for(write):

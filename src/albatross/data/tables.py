@@ -59,7 +59,7 @@ def read_rows(
     check_is_file(path, ending in TABLES)
     if ending in readers:
         return readers[ending](path)
-    cells = _csv_cells(path) if ending == ".csv" else _tsv_cells(path)
+    cells = _csv_cells(path, has_header) if ending == ".csv" else _tsv_cells(path)
     return _named_rows(path, cells, has_header, on_broken)
 
 
@@ -107,15 +107,15 @@ def _tsv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     return ((number, line.split("\t")) for number, line in lines if line)
 
 
-def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _csv_cells(path: Path, has_header: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield the cells of each row that has any, and the line that it starts at.
 
-    Cells are parted by semicolons if the first row is: spreadsheets do so in the languages that
-    write a comma in numbers.
+    Cells are parted by semicolons if the names of the columns are: spreadsheets do so in the
+    languages that write a comma in numbers.
     """
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     first = next((line for line in read_lines(path) if line.strip()), "")
-    comma = ";" if ";" in first and "," not in first else ","
+    comma = ";" if has_header and ";" in first and "," not in first else ","
     rows = csv.reader((line + "\n" for line in read_lines(path)), strict=True, delimiter=comma)
     start = 1
     try:
