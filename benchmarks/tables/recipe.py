@@ -14,6 +14,7 @@ _SHOWS = ("size", "tokens", "loss", "accuracy", "order")
 _PROBES = ("SST-2, 2,000 rows", "SST-2", "TREC", "MNLI, 9,000 rows", "QQP, 9,000 rows")
 _TINY = "--variant albatross-tiny --tokens"
 _MUON = "--optimizer muon --learning-rate 2e-3"
+_FP32 = "--precision float32"  # where the processor has no bfloat16
 _192 = "--shape hidden_size=192 intermediate_size=768 num_attention_heads=3 initializer_range=0.04"
 _256 = (
     "--shape hidden_size=256 intermediate_size=1024 num_attention_heads=4 initializer_range=0.035"
@@ -32,10 +33,10 @@ def _candidate(name: str, options: str, pieces: int) -> Trial:
 _192_BY_MUON = f"{_TINY} 14000000 {_MUON} {_192}"
 SCREENS = (
     _screen("adamw, rate 1e-3", f"{_TINY} 12000000"),
-    _screen("adamw, rate 2e-3", f"{_TINY} 12000000 --learning-rate 2e-3", 2),
+    _screen("adamw, rate 2e-3", f"{_TINY} 12000000 --learning-rate 2e-3 {_FP32}", 2),
     _screen("muon, rate 1e-3", f"{_TINY} 11500000 --optimizer muon"),
     _screen("muon, rate 2e-3", f"{_TINY} 11500000 {_MUON}", 2),
-    _screen("masking 30 percent", f"{_TINY} 10000000 {_MUON} --masking-rate 0.3", 2),
+    _screen("masking 30 percent", f"{_TINY} 10000000 {_MUON} --masking-rate 0.3 {_FP32}", 2),
     _screen("no sentence order", f"{_TINY} 11500000 {_MUON} --objective none"),
     _screen(
         "masking 30 percent, 2 layers first",
@@ -64,7 +65,8 @@ SCREENS_TABLE = Table(
 Runs of `albatross pretrain WORK/shards OUT` with the options below, one thread each, of equal
 processor time: eleven minutes, and for the shapes at the end twenty-three. Held-out figures have
 the paper's masking, whatever a run learns with. Rows of 21 November were taken over from
-`docs/log.md`, 31, with one seed and the digits it has. What a run does not say otherwise:
+`docs/log.md`, 31, with one seed and the digits it has. Rows in float32 have the tokens of those
+eleven minutes, on a processor that takes twice as long. What a run does not say otherwise:
 
     {SEARCHED}
 """,
