@@ -180,6 +180,13 @@ def test_a_task_comes_back_from_its_file(tokenizer):
     assert GenerationTask.from_dict("talk", stored, tokenizer) == task
 
 
+def test_the_figure_that_counts_is_stored_as_by_other_tasks_and_read_as_it_was(tokenizer):
+    task = GenerationTask("talk", tokenizer, main_metric="rougeL")
+    stored = task.to_dict()
+    assert stored.pop("metric") == "rougeL"
+    assert GenerationTask.from_dict("talk", stored | {"main_metric": "rougeL"}, tokenizer) == task
+
+
 def test_a_task_is_made_of_options(tokenizer):
     options = TaskOptions(max_length=50, metric="rougeL")
     task = GenerationTask.from_records("talk", RECORDS, tokenizer, options)

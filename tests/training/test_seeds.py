@@ -116,6 +116,17 @@ def test_the_verb_refuses_finished_runs_of_a_changed_file(finetune_settings, tra
     assert finetune(settings) == settings.out
 
 
+def test_seeds_of_writing_are_compared_by_bleu(finetune_settings, tmp_path, capsys):
+    path = tmp_path / "pairs.jsonl"
+    pairs = [{"source": f"the {word}", "target": word} for word in ("film", "story", "cast")]
+    path.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    files = {"train": path, "dev": path, "out": tmp_path / "out"}
+    length = {"epochs": 1, "batch_size": 3, "max_length": 32}
+    finetune(replace(finetune_settings, task="generation", seeds=2, **files, **length))
+    assert read(tmp_path / "out")["seeds"]["metric"] == "bleu"
+    assert "bleu 0.0000 +- 0.0000 (2 seeds)" in capsys.readouterr().err
+
+
 def test_seeds_without_a_figure_cannot_be_compared_and_the_first_one_tells(
     several, train, monkeypatch
 ):

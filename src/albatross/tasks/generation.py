@@ -257,7 +257,10 @@ class GenerationTask:
         Raises:
             ConfigError: a part is missing or of another type, or the tokenizer makes no text.
         """
-        kept = {key: value for key, value in values.items() if key not in ("kind", "format")}
+        others = ("kind", "format", "metric")
+        kept = {key: value for key, value in values.items() if key not in others}
+        if "metric" in values:  # folders of earlier versions say `main_metric`
+            kept["main_metric"] = values["metric"]
         with read_back(cls.kind, name):
             return cls(name, _writing(tokenizer), **kept)
 
@@ -270,7 +273,7 @@ class GenerationTask:
             "tied": self.tied,
             "max_length": self.max_length,
             "target_length": self.target_length,
-            "main_metric": self.main_metric,
+            "metric": self.main_metric,
             "beams": self.beams,
             "length_penalty": self.length_penalty,
             "min_length": self.min_length,
