@@ -177,6 +177,14 @@ def test_a_fault_is_one_line_and_debug_shows_it_whole(call, tmp_path):
         main(["predict", str(tmp_path / "none"), "text", "--debug"])
 
 
+def test_of_a_very_long_error_rule_and_remedy_are_left(call, exported):
+    code, _, err = call("predict", exported, "a film", "--task", "x" * 100_000)
+    assert (code, len(err) < 2_200) == (2, True)
+    assert err.startswith("albatross: `--task` must be one of")
+    assert "characters ...]" in err
+    assert err.endswith("xxx'.\n")
+
+
 def test_what_the_system_refuses_is_one_line(call):
     code, out, err = call("predict", "sentiment", "--file", "x" * 5_000)
     assert (code, out) == (1, "")

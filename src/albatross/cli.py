@@ -27,6 +27,8 @@ from albatross.errors import AlbatrossError, AlbatrossWarning, ConfigError, Miss
 
 # The extra that brings each library which the base install lacks.
 _EXTRAS = {"torch": "train", "matplotlib": "train", "onnx": "export", "tokenizers": "hub"}
+# Characters of an error; what was received may be a whole file.
+_LONGEST_LINE = 2_000
 
 
 @dataclass(frozen=True)
@@ -348,8 +350,12 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 
 def _report(message: str, code: int) -> int:
-    """Print an error as one line and return the exit code."""
-    print(f"albatross: {' '.join(message.split())}", file=sys.stderr)
+    """Print an error as one line, without the middle of a very long one; return the exit code."""
+    line = " ".join(message.split())
+    if len(line) > _LONGEST_LINE:  # the rule stands first, the remedy last
+        half = _LONGEST_LINE // 2
+        line = f"{line[:half]} [... {len(line) - 2 * half:,} characters ...] {line[-half:]}"
+    print(f"albatross: {line}", file=sys.stderr)
     return code
 
 
