@@ -71,7 +71,7 @@ def check_floats(names: Iterable[str], source: object) -> None:
         raise FolderError(
             "Weights in 8 bits are computed with by ONNX Runtime alone. Received:"
             f" {str(source)!r}, exported with --dtype int8. Use the folder that it was exported"
-            " from, or `--engine onnx` to answer with this one."
+            " from, or what `albatross export` makes of this one; `--engine onnx` answers with it."
         )
 
 
@@ -91,6 +91,25 @@ def stand_ins(shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         elif last != SCALE:
             found[name] = shape
     return {name: np.broadcast_to(np.float32(0), shape) for name, shape in found.items()}
+
+
+def in_floats(arrays: Arrays) -> Arrays:
+    """Return tensors with those that are in 8 bits as the 32-bit floats that they stand for.
+
+    >>> stored = {"a.weight_int8": np.array([[2], [-1]], np.int8), "a.weight_scale": np.ones(1)}
+    >>> in_floats(stored)["a.weight"].tolist()
+    [[2.0, -1.0]]
+    """
+    found: Arrays = {}
+    for name, array in arrays.items():
+        prefix, _, last = name.rpartition(".")
+        if last == INT8:
+            scales = np.asarray(arrays[f"{prefix}.{SCALE}"], np.float32)
+            values = np.asarray(array, np.float32) * scales
+            found[f"{prefix}.weight"] = values if scales.ndim == 2 else values.T
+        elif last != SCALE:
+            found[name] = array
+    return found
 
 
 def rounded(

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from albatross.atomic import read_json, write_json, writing
 from albatross.checkpoints.delta import check_place
-from albatross.checkpoints.eight_bits import CONFIG_KEYS
+from albatross.checkpoints.eight_bits import (
+    CONFIG_KEYS,
+    INT8,
+    SCALE,
+    holds_int8,
+    in_floats,
+    stand_ins,
+)
+from albatross.checkpoints.huggingface import Arrays
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import (
     CARD,
@@ -24,7 +32,7 @@ from albatross.checkpoints.model_folder import (
     TRAINING_STATE,
     read_config,
     read_run,
-    read_weights,
+    read_stored_weights,
     write_model,
 )
 from albatross.config import AlbertConfig
@@ -56,6 +64,8 @@ class _Model:
     tasks: Sequence[Task[Any]]
     heads: Mapping[str, HeadSpec]
     run: Mapping[str, Any]
+    in_8_bits: Arrays = field(default_factory=dict)
+    """What came in 8 bits, as it was stored; the floats that it stands for are in `arrays`."""
     left: Left | None = None
     """What stays in another model."""
 
@@ -65,8 +75,10 @@ def export(settings: ExportSettings) -> Path:
 
     In floats it stays a model folder: torch and transformers open it too, and, where torch is
     installed, both engines must agree on it within 1e-4, or nothing is written. In 8 bits it is
-    for ONNX Runtime alone. Of a delta folder it is a whole one, and an adapter is merged into its
-    weights where one weight results. Of a pre-trained model it predicts words. With `--over` it
+    for ONNX Runtime alone; of a folder that is in 8 bits already, such as a built-in model, these
+    stay what they are, or become the floats that they stand for. Of a delta folder it is a whole
+    one, and an adapter is merged into its weights where one weight results. Of a pre-trained model
+    it predicts words. With `--over` it
     leaves out the vocabulary and, where they are the same, the embeddings, or in 8 bits the rows of
     the word table that learning has not moved: it finds them in another exported folder.
 
@@ -127,7 +139,11 @@ def _read(source: Path) -> _Model:
             f"Finished models are exported. Received: {str(source)!r}, whose run was interrupted."
             f" Run its command again, or remove {TRAINING_STATE!r} there to take it as it is."
         )
-    config, weights = read_config(source), read_weights(source)
+    config, stored = read_config(source), read_stored_weights(source)
+    weights = in_floats(stored)
+    if holds_int8(stored):
+        extra = {key: value for key, value in config.extra.items() if key not in CONFIG_KEYS}
+        config = replace(config, extra=extra)
     if is_mergeable(config):
         merged = merge_adapter(config, weights)
         config, weights = merged.config, merged.arrays
@@ -142,7 +158,13 @@ def _read(source: Path) -> _Model:
     if any(isinstance(task, GenerationTask) for task in tasks):
         kept |= {"decoder.", f"{WORDS}."}
     arrays = {n: array for n, array in weights.items() if n.startswith(tuple(kept))}
-    return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source))
+    in_8_bits = {
+        name: array
+        for name, array in stored.items()
+        if name.endswith((f".{INT8}", f".{SCALE}"))
+        and f"{name.rpartition('.')[0]}.weight" in arrays
+    }
+    return _Model(source, config, arrays, tokenizer, tasks, heads, read_run(source), in_8_bits)
 
 
 def _write(
@@ -164,7 +186,9 @@ def _write(
     config, left = model.config, model.left
     arrays = dict(model.arrays)
     if dtype == "int8":
-        arrays = quantise(arrays, moments)
+        known = stand_ins({name: array.shape for name, array in model.in_8_bits.items()})
+        floats = {name: array for name, array in arrays.items() if name not in known}
+        arrays = quantise(floats, moments) | model.in_8_bits
         config = replace(config, extra={**config.extra, **CONFIG_KEYS})
     else:
         arrays = {name: array.astype(dtype) for name, array in arrays.items()}
