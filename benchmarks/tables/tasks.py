@@ -161,6 +161,7 @@ ROWS = (
         "RACE, from MNLI",
         "--task race --data {data}/race --epochs 1 --max-length 256 --batch-size 8",
         "choice",
+        seeds=1,
         note="900 passages of 25,000, their first 256 tokens",
         start=_MNLI,
     ),
