@@ -1,6 +1,6 @@
 # Each target sets up .venv by itself; `make help` lists them.
 PYTHON ?= python3.11
-# Test processes, each with one thread; 0 runs all tests in the first.
+# Test processes, each with one thread and whole files, whose models are made once; 0 runs all in the first.
 WORKERS ?= 2
 
 BIN := .venv/bin
@@ -23,7 +23,7 @@ demo: $(READY)  ## the whole path, from text to an answer, in a few minutes
 	$(BIN)/albatross demo
 
 test: $(READY)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(READY)  ## format, lint, types, dependencies
 	$(BIN)/ruff format --check .

@@ -189,8 +189,7 @@ part it is scored on, but how to train was, here and there: the eight passes of 
 of words that both texts of a pair have (`--mark-shared`) by development parts (`docs/log.md`, 50),
 the vocabulary and the learning of `sentiment` by the 2,000 whole sentences of SST-2 (32, 37 to 39).
 Published ALBERTs are four times as large or more and saw a thousand times the text;
-`docs/checkpoints.md` says how to open them, and the same commands fine-tune them. Rows of
-21 November were taken over from `docs/log.md`, without the figures of single seeds.
+`docs/checkpoints.md` says how to open them, and the same commands fine-tune them.
 
 The baseline knows no language. It counts words: TF-IDF with logistic regression for texts, the
 cosine of TF-IDF vectors for similarity and for choices beside their passage, a conditional random

@@ -14,8 +14,8 @@ from albatross.pipelines.pipeline import load
 from albatross.settings.answering import ExportSettings, InfoSettings
 
 TEXTS = ("A lovely film.", "Two dull hours that I want back, please.", "Ada met Bob in Rome.")
-# In one model the embeddings are another's, in one some rows of the word table are.
-BUILTINS = ("sentiment", "intent", "entities")
+# Of the one all embeddings are another model's, of the other some rows of the word table are.
+BUILTINS = ("sentiment", "intent")
 
 
 @pytest.fixture(scope="module", params=BUILTINS)
@@ -33,11 +33,8 @@ def alone(builtin, tmp_path_factory):
 def told(model):
     """What a model says of the texts: labels, and shares as numbers."""
     answers = load(model)(list(TEXTS))
-    if hasattr(answers[0], "label"):
-        shares = [list(answer.probabilities.values()) for answer in answers]
-        return [answer.label for answer in answers], np.concatenate(shares)
-    spans = [entity for answer in answers for entity in answer.entities]
-    return [(one.type, one.text) for one in spans], np.array([one.score for one in spans])
+    shares = [list(answer.probabilities.values()) for answer in answers]
+    return [answer.label for answer in answers], np.concatenate(shares)
 
 
 def test_a_builtin_model_leaves_the_package_with_the_bits_it_has(builtin, alone):

@@ -37,15 +37,23 @@ def shares(folder, reviews, **options):
     return [answer.probabilities["positive"] for answer in answers]
 
 
+@pytest.fixture(scope="module")
+def exports(pretrained, runs):
+    """The pre-trained model, exported in each precision."""
+    return {
+        dtype: export(ExportSettings(pretrained, runs / f"below-{dtype}", dtype))
+        for dtype in ("float32", "float16", "int8")
+    }
+
+
 @pytest.fixture(params=["float32", "float16", "int8"])
-def below(request, pretrained, tmp_path):
-    """The pre-trained model, exported."""
-    return export(ExportSettings(pretrained, tmp_path / "below", request.param))
+def below(request, exports, tmp_path):
+    return shutil.copytree(exports[request.param], tmp_path / "below")
 
 
 @pytest.fixture
-def whole(pretrained, tmp_path):
-    return export(ExportSettings(pretrained, tmp_path / "below"))
+def whole(exports, tmp_path):
+    return shutil.copytree(exports["float32"], tmp_path / "below")
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +100,9 @@ def test_in_eight_bits_it_is_as_near_as_a_whole_export(learned, whole, tmp_path,
         read_weights(out)
 
 
-def test_floats_do_not_stand_over_eight_bits(learned, pretrained, tmp_path):
-    below = export(ExportSettings(pretrained, tmp_path / "below", "int8"))
+def test_floats_do_not_stand_over_eight_bits(learned, exports, tmp_path):
     with pytest.raises(FolderError, match="needs embeddings in floats"):
-        export(ExportSettings(learned, tmp_path / "out", over=below))
+        export(ExportSettings(learned, tmp_path / "out", over=exports["int8"]))
 
 
 def test_it_holds_neither_embeddings_nor_a_vocabulary(learned, whole, tmp_path):
@@ -153,10 +160,17 @@ def test_a_base_that_has_changed_is_not_answered_with(learned, whole, tmp_path, 
 # === Rows of the word table ===
 
 
+@pytest.fixture(scope="module")
+def over_rows(finetuned, exports, runs):
+    out = runs / "over-rows" / "out"
+    below = shutil.copytree(exports["float32"], out.with_name("below"))
+    return export(ExportSettings(finetuned, out, "int8", over=below)).parent
+
+
 @pytest.fixture
-def with_rows(finetuned, whole, tmp_path):
+def with_rows(over_rows, whole, tmp_path):
     """A model all of whose weights have learned, in 8 bits over the one that it started from."""
-    return export(ExportSettings(finetuned, tmp_path / "out", "int8", over=whole))
+    return shutil.copytree(over_rows / "out", tmp_path / "out")
 
 
 def test_the_rows_that_learning_has_moved_are_those_of_its_pieces(with_rows, finetuned, reviews):
