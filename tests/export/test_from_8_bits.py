@@ -59,6 +59,13 @@ def test_an_export_of_an_export_is_the_same_bytes(alone, tmp_path):
     assert read_config(again) == read_config(alone)
 
 
+def test_over_the_model_that_it_stood_over_it_is_what_it_was(builtin, tmp_path):
+    over = Path("pretrained")
+    again = export(ExportSettings(builtin, tmp_path / "again", dtype="int8", over=over))
+    content = (find_model(builtin) / "model.safetensors").read_bytes()
+    assert (again / "model.safetensors").read_bytes() == content
+
+
 def test_in_floats_it_is_a_model_folder_for_every_engine(builtin, tmp_path):
     plain = export(ExportSettings(builtin, tmp_path / "plain"))
     assert "quantization_config" not in read_config(plain).extra

@@ -120,6 +120,17 @@ def test_a_stopped_run_goes_on_to_the_same_bits(short, tmp_path, interrupt, numb
     assert lines_of(short.out) == lines_of(whole)
 
 
+def test_a_run_that_is_stopped_at_its_last_step_tells_of_it_once(short, interrupt):
+    settings = replace(short, evaluations=short.steps)
+    interrupt(short.steps)
+    with pytest.raises(TrainingError, match=f"at step {short.steps}"):
+        pretrain(settings)
+    stopped = read_log(short.out / "log.jsonl")
+    assert (stopped[-1]["step"], "evaluation" in stopped[-1]) == (short.steps, True)
+    pretrain(settings)
+    assert read_log(short.out / "log.jsonl") == stopped
+
+
 # === Refusals ===
 
 

@@ -93,6 +93,8 @@ class Progression:
     skipped: int = 0
     skipped_in_a_row: int = 0
     watt_hours: float = 0.0
+    measured: int = -1
+    """The step of the last measurement."""
 
 
 @dataclass
@@ -239,12 +241,15 @@ class Trainer:
 
     def measure(self) -> dict[str, float]:
         """Measure the model, once at a step, and put what is found into the log."""
-        step = self.progression.step
+        done, step = self.progression, self.progression.step
         if self._measured is None or self._measured[0] != step:
             self._measured = step, self.evaluate()
-            self.stopping.see(self._measured[1], step, self.parameters, self.averages)
-            if self._measured[1]:
-                self._write({"step": step, "evaluation": self._measured[1]})
+            # A run that was stopped right after a measurement has told of it.
+            if done.measured != step:
+                done.measured = step
+                self.stopping.see(self._measured[1], step, self.parameters, self.averages)
+                if self._measured[1]:
+                    self._write({"step": step, "evaluation": self._measured[1]})
         return self._measured[1]
 
     def evaluate(self) -> dict[str, float]:
