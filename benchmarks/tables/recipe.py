@@ -27,6 +27,7 @@ def _screen(name: str, options: str, seeds: int = 1) -> Trial:
 
 def _candidate(name: str, options: str, pieces: int) -> Trial:
     shows = ("size", "tokens", "loss", *_PROBES)
+    options = f"{options} --precision auto"  # the tokens are those of bfloat16
     return Trial(name, options, 1, _PROBES, shows, pieces, common=SEARCHED)
 
 
