@@ -248,6 +248,6 @@ def test_a_missing_tokenizer_is_named(corpus, tmp_path):
 
 def test_the_next_command_goes_on_with_the_model_of_the_vocabulary(tokenizer, corpus):
     own = BuildShardsSettings((corpus, corpus / "out"), tokenizer=tokenizer)
-    assert own.following.endswith("--variant albatross-tiny")
+    assert own.following.endswith("--budget 45m")
     known = BuildShardsSettings((corpus, corpus / "out"), tokenizer=Path("pretrained"))
     assert known.following.endswith("--from pretrained")

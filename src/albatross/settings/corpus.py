@@ -138,6 +138,6 @@ class BuildShardsSettings(CorpusSettings):
         """The next command: a run from scratch, or one that goes on with the vocabulary's model."""
         is_folder = self.tokenizer.is_dir()
         if is_folder and not (self.tokenizer / "config.json").is_file():
-            return "albatross pretrain {out} runs/pretrained --variant albatross-tiny"
+            return "albatross pretrain {out} runs/pretrained --budget 45m"
         source = shlex.quote(str(self.tokenizer))
         return f"albatross pretrain {{out}} runs/pretrained --from {source}"
