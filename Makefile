@@ -1,6 +1,6 @@
 # Each target sets up .venv by itself; `make help` lists them.
 PYTHON ?= python3.11
-# Test processes, each with one thread and whole files, whose models are made once; 0 runs all in the first.
+# Test processes of one thread; a file's tests share one, and so its models. 0 runs all in the first.
 WORKERS ?= 2
 
 BIN := .venv/bin

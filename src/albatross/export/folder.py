@@ -76,11 +76,11 @@ def export(settings: ExportSettings) -> Path:
     In floats it stays a model folder: torch and transformers open it too, and, where torch is
     installed, both engines must agree on it within 1e-4, or nothing is written. In 8 bits it is
     for ONNX Runtime alone; of a folder that is in 8 bits already, such as a built-in model, these
-    stay what they are, or become the floats that they stand for. Of a delta folder it is a whole
-    one, and an adapter is merged into its weights where one weight results. Of a pre-trained model
-    it predicts words. With `--over` it
-    leaves out the vocabulary and, where they are the same, the embeddings, or in 8 bits the rows of
-    the word table that learning has not moved: it finds them in another exported folder.
+    stay what they are, or become the floats that they stand for, beside which `--dev` measures. Of
+    a delta folder it is a whole one, and an adapter is merged into its weights where one weight
+    results. Of a pre-trained model it predicts words. With `--over` it leaves out the vocabulary
+    and, where they are the same, the embeddings, or in 8 bits the rows of the word table that
+    learning has not moved: it finds them in another exported folder.
 
     Raises:
         ConfigError: two files of `--dev` for one task.
