@@ -78,9 +78,9 @@ def test_in_floats_it_is_a_model_folder_for_every_engine(builtin, tmp_path):
     np.testing.assert_allclose(shares, known, atol=0.05)
 
 
-def test_one_file_is_made_of_it(tmp_path):
+@pytest.mark.parametrize("page", [False, True])
+def test_one_file_is_made_of_it_and_what_it_lacks_is_told(tmp_path, capsys, page):
     """The verb compares the file with the step graphs before it is finished."""
-    out = export(
-        ExportSettings(Path("sentiment"), tmp_path / "one", single_file=True, dtype="int8")
-    )
-    assert (out / "model.onnx").stat().st_size < 3e6
+    settings = ExportSettings(Path("embed"), tmp_path / "one", "int8", single_file=True, page=page)
+    assert (export(settings) / "model.onnx").stat().st_size < 3e6
+    assert ("what embed has learned. 50%" in capsys.readouterr().err) != page

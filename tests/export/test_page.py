@@ -22,6 +22,7 @@ from albatross.export.web_page import PAGE_FILES, character_class, check_page, v
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import load
 from albatross.settings.answering import ExportSettings
+from albatross.tasks.choice import ChoiceTask
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.decision import Decision
 from albatross.tasks.inputs import Inputs
@@ -58,6 +59,8 @@ TASKS = (
     SpansTask("find", False, False, replace(INPUTS, stride=5, mark_shared=True), head="heads.find"),
     TaggingTask("tags", ("O", "B-X", "I-X", "B-Y", "I-Y"), INPUTS, head="heads.tags"),
     TaggingTask("names", ("O", "B-X", "I-X"), INPUTS, head="heads.names", capitals=True),
+    SimilarityTask("near", "cosine", 1.0, 5.0, INPUTS),
+    SimilarityTask("worded", "cosine", 0.0, 1.0, replace(INPUTS, stride=9), word_share=0.3),
 )
 CONFIG = AlbertConfig(
     vocab_size=TOKENIZER.vocab_size,
@@ -187,7 +190,7 @@ def test_a_character_class_holds_what_it_was_made_of():
 
 GIVEN = [
     (name, {"text": text, "text_pair": second})
-    for name in ("one", "many", "rank", "value")
+    for name in ("one", "many", "rank", "value", "near", "worded")
     for text, second in ((TEXT, ""), ("", ""), (TEXT * 4, ""), (TEXT * 3, TEXT), ("a", TEXT * 4))
 ]
 ASKED = [
@@ -225,7 +228,7 @@ def assert_value_alike(one, other):
         assert len(one) == len(other)
         for left, right in zip(one, other, strict=True):
             assert_alike(left, right)
-    elif isinstance(one, float):
+    elif isinstance(one, float) or (isinstance(one, list) and one and isinstance(one[0], float)):
         assert one == pytest.approx(other, abs=1e-4)
     else:
         assert one == other
@@ -270,10 +273,9 @@ def test_products_in_8_bits_are_exact_in_the_browser(tmp_path):
     np.testing.assert_array_equal(np.reshape(found, (8, 64)), given @ whole * 0.5)
 
 
-@needs_node
-@needs_runtime
-@needs_browser
-def test_the_page_answers_in_a_browser(model, exported_page, tmp_path):
+@pytest.fixture
+def open_page(exported_page, tmp_path):
+    """The page in a browser, its model loaded."""
     folder = shutil.copytree(exported_page, tmp_path / "served")
     (folder / "ort").mkdir()
     for name in RUNTIME_FILES:
@@ -282,15 +284,45 @@ def test_the_page_answers_in_a_browser(model, exported_page, tmp_path):
     try:
         with serving(folder) as address:
             assert browser.open(f"{address}/index.html", "Ready") == "Ready."
-            browser.run(f"document.getElementById('text').value = {json.dumps(TEXT)}")
-            browser.run("document.getElementById('form').requestSubmit()")
-            assert browser.wait("Answered").startswith("Answered in")
-            shown = browser.run("document.getElementById('answer').innerText").split()
+            yield browser
     finally:
         browser.close()
+
+
+def answered(browser, **values):
+    """Fill the form, and return what the page shows."""
+    for name, value in values.items():
+        browser.run(f"document.getElementById('{name}').value = {json.dumps(value)}")
+    browser.run("document.getElementById('task').onchange()")
+    browser.run("document.getElementById('form').requestSubmit()")
+    assert browser.wait("Answered").startswith("Answered in")
+    return browser.run("document.getElementById('answer').innerText").split("\n")
+
+
+@needs_node
+@needs_runtime
+@needs_browser
+def test_the_page_answers_in_a_browser(model, open_page):
+    shown = " ".join(answered(open_page, text=TEXT)).split()
     (expected,) = python_answers(model, [("one", {"text": TEXT})])
     assert shown[0] == expected["label"]
     assert float(shown[2]) == pytest.approx(expected["score"], abs=1e-3)
+
+
+@needs_node
+@needs_runtime
+@needs_browser
+def test_the_page_lists_lines_by_how_alike_they_are(model, open_page):
+    lines = ["a gull", "storms over the harbour", TEXT]
+    found = answered(open_page, task="worded", text=TEXT, lines="\n\n".join(lines) + "\na gull ")
+    found = [line for line in found if line.strip()]
+    records = [("worded", {"text": TEXT, "text_pair": line}) for line in lines]
+    scores = [answer["score"] for answer in python_answers(model, records)]
+    expected = sorted(zip(scores, lines, strict=True), reverse=True)
+    assert found[::2] == [line for _, line in expected]
+    assert [float(cell) for cell in found[1::2]] == pytest.approx(
+        [score for score, _ in expected], abs=1e-3
+    )
 
 
 @needs_browser
@@ -317,10 +349,9 @@ def test_the_page_says_what_is_missing(exported_page, tmp_path, missing, said):
 
 
 def test_a_page_for_another_kind_of_task_is_refused():
-    tasks = (*TASKS, SimilarityTask("near", "cosine", 0.0, 5.0, INPUTS))
     check_page(TOKENIZER, TASKS)
-    with pytest.raises(ConfigError, match=r"Received: near \(similarity\)"):
-        check_page(TOKENIZER, tasks)
+    with pytest.raises(ConfigError, match=r"Received: which \(choice\)"):
+        check_page(TOKENIZER, (*TASKS, ChoiceTask("which", (), INPUTS)))
 
 
 def test_a_page_without_a_task_is_refused():

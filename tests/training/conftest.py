@@ -1,5 +1,6 @@
-"""What the tests of pre-training share: a short run, and a signal in the middle of one."""
+"""What tests of training share: a short run, a signal in one, a process that has torch already."""
 
+import multiprocessing
 import signal
 from dataclasses import replace
 
@@ -32,3 +33,17 @@ def interrupt(monkeypatch):
         monkeypatch.setattr(MaskedWords, "forward", interrupting)
 
     return at
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Starts a function in a process that has torch already, with all that optimizers import."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["albatross.training.pretrain", "torch._dynamo"])
+
+    def begin(function, *arguments):
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        return process
+
+    return begin

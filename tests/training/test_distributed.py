@@ -1,6 +1,7 @@
-"""Two processes on gloo, started as a user starts them, against one."""
+"""Two processes on gloo against one; once as a user starts them, else in processes with torch."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -28,10 +29,10 @@ OPTIONS = {
 }
 
 
-def torchrun(settings, **options):
+def torchrun(settings):
     """Run the verb in two processes."""
     words = ["--variant", settings.variant, "--max-length", str(settings.max_length)]
-    for name, value in {**OPTIONS, **options}.items():
+    for name, value in OPTIONS.items():
         words += ["--" + name.replace("_", "-"), str(value)]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", "-m", "albatross", "pretrain"]
@@ -46,6 +47,35 @@ def torchrun(settings, **options):
     )
     assert done.returncode == 0, done.stderr
     return settings.out
+
+
+def train_as(rank, port, settings):
+    """Train as one of two processes, with what torchrun tells each."""
+    told = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    pretrain(settings)
+
+
+@pytest.fixture
+def in_two(start):
+    """Trains in two processes that part the weights."""
+
+    def train(settings):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        parted = replace(settings, parallel="fsdp")
+        processes = [start(train_as, rank, port, parted) for rank in range(2)]
+        try:
+            for process in processes:
+                process.join(120)
+            assert [process.exitcode for process in processes] == [0, 0]
+        finally:
+            for process in processes:
+                process.kill()
+        return settings.out
+
+    return train
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +103,19 @@ def check_same(one, other):
 
 def test_two_processes_train_as_one(alone, pretrain_settings, tmp_path):
     settings = replace(pretrain_settings, out=tmp_path / "out")
-    check_same(torchrun(settings, parallel="ddp"), alone)
+    check_same(torchrun(settings), alone)
 
 
 def test_two_processes_with_parted_weights_train_as_one_by_the_usual_optimizer(
-    pretrain_settings, tmp_path
+    pretrain_settings, tmp_path, in_two
 ):
-    first, second = (replace(pretrain_settings, out=tmp_path / name) for name in ("one", "two"))
-    alone = pretrain(replace(first, **{**OPTIONS, "optimizer": "muon"}))
-    check_same(torchrun(second, optimizer="muon", parallel="fsdp"), alone)
+    usual = replace(pretrain_settings, **{**OPTIONS, "optimizer": "muon"})
+    first, second = (replace(usual, out=tmp_path / name) for name in ("one", "two"))
+    check_same(in_two(second), pretrain(first))
 
 
 def test_a_run_of_one_process_goes_on_in_two_that_part_the_weights(
-    alone, pretrain_settings, tmp_path, monkeypatch
+    alone, pretrain_settings, tmp_path, monkeypatch, in_two
 ):
     settings = replace(pretrain_settings, out=tmp_path / "out", **OPTIONS, save_minutes=0.0)
     from albatross.errors import TrainingError
@@ -101,7 +131,7 @@ def test_a_run_of_one_process_goes_on_in_two_that_part_the_weights(
     monkeypatch.setattr(Trainer, "step", stopping)
     with pytest.raises(TrainingError, match="here"):
         pretrain(settings)
-    check_same(torchrun(settings, parallel="fsdp"), alone)
+    check_same(in_two(settings), alone)
 
 
 def test_one_process_is_left_as_it_is():

@@ -1,7 +1,6 @@
 """Runs that are killed at any moment, in processes of their own, and started again."""
 
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -18,20 +17,6 @@ from albatross.training.pretrain import pretrain
 from albatross.training.run_log import RunLog, read_log
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-
-
-@pytest.fixture(scope="module")
-def start():
-    """Starts a function in a process that has torch already, with all that optimizers import."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["albatross.training.pretrain", "torch._dynamo"])
-
-    def begin(function, *arguments):
-        process = context.Process(target=function, args=arguments)
-        process.start()
-        return process
-
-    return begin
 
 
 @pytest.fixture

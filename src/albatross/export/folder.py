@@ -48,6 +48,7 @@ from albatross.head_spec import POOLED, HeadSpec
 from albatross.report import data_digest, file_digest
 from albatross.settings.answering import ExportSettings
 from albatross.tasks.generation import GenerationTask
+from albatross.tasks.similarity import SimilarityTask
 from albatross.tasks.task import Task
 from albatross.tasks.task_file import read_tasks, write_tasks
 from albatross.tokenizer.folder import AnyTokenizer
@@ -118,6 +119,15 @@ def _put_into_one_file(folder: Path, model: _Model, settings: ExportSettings) ->
     put_into_one_file(folder, model.config, model.heads, is_int8=settings.dtype == "int8")
     if settings.page:
         write_page(folder, model.tokenizer)
+        return
+    halves = [task for task in model.tasks if isinstance(task, SimilarityTask) and task.word_share]
+    for task in halves:
+        print(
+            f"The file gives what {task.name} has learned. {task.word_share:.0%} of the likeness of"
+            " two texts is that of their words: `docs/browser.md` says how to add it, and a"
+            " `--page` does.",
+            file=sys.stderr,
+        )
 
 
 def _over(model: _Model, over: Path, settings: ExportSettings) -> _Model:

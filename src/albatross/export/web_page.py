@@ -23,6 +23,7 @@ from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.multi_label import MultiLabelTask
 from albatross.tasks.ordinal import OrdinalTask
 from albatross.tasks.regression import RegressionTask
+from albatross.tasks.similarity import SimilarityTask
 from albatross.tasks.spans import SpansTask
 from albatross.tasks.tagging import TaggingTask
 from albatross.tasks.task import Task
@@ -36,11 +37,11 @@ from albatross.tokenizer.sentencepiece_file import (
 from albatross.tokenizer.unigram import UnigramTokenizer
 
 VOCABULARY_FILE = "vocabulary.json"
-PAGE_FILES = ("index.html", "albatross.js", "tokenizer.js")
+PAGE_FILES = ("index.html", "albatross.js", "tokenizer.js", "word_part.js")
 # The kinds of task that `albatross.js` answers; of spans the plain head alone.
 _KINDS = (
     *(ClassificationTask, MultiLabelTask, OrdinalTask, RegressionTask),
-    *(SpansTask, TaggingTask),
+    *(SimilarityTask, SpansTask, TaggingTask),
 )
 # Where a SentencePiece model says what is done to white space, both true unless it says otherwise.
 _NORMALIZER, _SWITCHES = 3, {3: "add_dummy_prefix", 4: "remove_extra_whitespaces"}

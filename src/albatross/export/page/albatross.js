@@ -1,6 +1,7 @@
 // From texts to a model's answers: what albatross/tasks does, over `model.onnx`. Knows no page.
 
 import { Tokenizer } from "./tokenizer.js";
+import { ofUnitLength, wordPart } from "./word_part.js";
 
 const TEXT_SPECIALS = 2;
 const PAIR_SPECIALS = 3;
@@ -46,7 +47,10 @@ export class Model {
     return new Model(ort, session, tasks, vocabulary);
   }
 
-  /** Answer one record of a task: `{text, text_pair}`, or `{question, context}`. */
+  /**
+   * Answer one record of a task: `{text, text_pair}`, or `{question, context}`. A text alone has a
+   * `vector` where texts are compared; `likeness` of two vectors is the answer for the two texts.
+   */
   async answer(name, given) {
     const task = this.tasks[name];
     const kind = KINDS[task.kind];
@@ -125,6 +129,13 @@ function texts(task, tokenizer, given) {
   const cut = task.stride ? windows(task, first.length, room) : [[0, room]];
   const examples = cut.map(([start, end]) => pair(task, tokenizer, first.slice(start, end), second));
   return { examples };
+}
+
+/** The windows of one text, or of two whose vectors are compared. */
+function sides(task, tokenizer, given) {
+  const both = given.text_pair ? [given.text, given.text_pair] : [given.text];
+  const cut = both.map((text) => texts(task, tokenizer, { text }).examples);
+  return { examples: cut.flat(), counts: cut.map((examples) => examples.length) };
 }
 
 /** For each token the window where it has most context on its shorter side. */
@@ -246,6 +257,32 @@ function value(task, rows) {
   return { value: task.mean + task.deviation * meanOf(rows)[0] };
 }
 
+/** How alike two texts are, on the scale of the labels, by their vectors. */
+export function likeness(task, one, other) {
+  const cosine = one.reduce((sum, number, at) => sum + number * other[at], 0);
+  return task.low + (task.high - task.low) * Math.max(-1, Math.min(1, cosine));
+}
+
+/** The vector of one text, or how alike two are. */
+function alike(task, rows, { examples, counts }) {
+  let from = 0;
+  const vectors = counts.map((count) => {
+    const to = from + count;
+    const learned = ofUnitLength(meanOf(rows.slice(from, to)));
+    const ids = examples.slice(from, to).flatMap((example) => example.ids.slice(1, -1));
+    from = to;
+    return task.word_share ? withWords(learned, ids, task.word_share) : learned;
+  });
+  if (vectors.length === 1) return { vector: vectors[0] };
+  return { score: likeness(task, ...vectors) };
+}
+
+/** What a text says beside which words it has, so that cosines are the mean of both. */
+function withWords(learned, ids, share) {
+  const words = wordPart(ids, learned.length).map((number) => Math.sqrt(share) * number);
+  return [...learned.map((number) => Math.sqrt(1 - share) * number), ...words];
+}
+
 /** The best piece of the context, or none; of a token only the window with most context speaks. */
 function span(task, rows, { examples, isSpace }, { context }) {
   const found = new Map();
@@ -334,6 +371,7 @@ const KINDS = {
   ordinal: { features: texts, answer: rank },
   "multi-label": { features: texts, answer: severalLabels },
   regression: { features: texts, answer: value },
+  similarity: { features: sides, answer: alike },
   spans: { features: questionWindows, answer: span },
   tagging: { features: wordWindows, answer: entities },
 };
