@@ -55,7 +55,10 @@ def text_lines(path: Path | None) -> Iterator[str]:
         DataError: no such file, or a line that is not UTF-8.
     """
     if path is not None and not path.is_file():
-        raise DataError(f"`--file` must be a text file. Received: {str(path)!r}. Check the path.")
+        raise DataError(
+            f"`--file` must be a text file. Received: {str(path)!r}. Check the path, or leave it"
+            " out: then standard input is read."
+        )
     if path is not None:
         yield from read_lines(path)
         return
