@@ -11,9 +11,14 @@ from albatross.training.objectives import MaskedWords
 
 @pytest.fixture
 def short(pretrain_settings, tmp_path):
-    """A run of six steps."""
+    """A run of six steps, of half the width."""
     return replace(
-        pretrain_settings, out=tmp_path / "out", steps=6, batch_tokens=128, evaluations=0
+        pretrain_settings,
+        out=tmp_path / "out",
+        shape=("hidden_size=64", "intermediate_size=256"),
+        steps=6,
+        batch_tokens=128,
+        evaluations=0,
     )
 
 

@@ -248,7 +248,7 @@ def test_a_model_learns_by_every_objective(short, objective):
 def test_a_detector_keeps_no_head_that_nothing_trained(short, tmp_path, capsys):
     out = pretrain(replace(short, objective="rtd"))
     assert not [name for name in read_weights(out) if name.startswith("predictions.")]
-    pretrain(replace(short, from_model=out, out=tmp_path / "on"))
+    pretrain(replace(short, from_model=out, shape=(), out=tmp_path / "on"))
     assert "Starting anew: predictions, which the model lacks" in capsys.readouterr().err
 
 
@@ -361,7 +361,7 @@ def test_a_dry_run_tells_and_plots_and_leaves_no_model(short, capsys):
         ({"length_stages": ("64",)}, "VALUE:UNTIL"),
         ({"length_stages": ("128:0.5",)}, "at most `--max-length`"),
         ({"depth_stages": ("9:0.5",)}, "to 4, its layers"),
-        ({"variant": "bert-base", "random_depth": 2}, "share weights"),
+        ({"variant": "bert-base", "shape": (), "random_depth": 2}, "share weights"),
     ],
 )
 def test_settings_that_do_not_go_together_are_one_clear_error(short, changes, message):

@@ -21,6 +21,12 @@ from albatross.training.run_log import read_log
 WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
 
 
+@pytest.fixture
+def short(short):
+    """A short run that leaves the shape to the model it goes on from."""
+    return replace(short, shape=())
+
+
 def first_loss(folder):
     """The masked-word loss of the first step."""
     return next(line["masked_lm_loss"] for line in read_log(folder / "log.jsonl") if "loss" in line)

@@ -105,6 +105,6 @@ def test_a_run_starts_from_vectors_and_goes_on_as_it_was(short, tmp_path, interr
 
 def test_vectors_are_for_new_models_and_must_be_there(short, pretrained, tmp_path):
     with pytest.raises(ConfigError, match="`--word-vectors` is for new models"):
-        replace(short, from_model=pretrained, word_vectors=tmp_path / "v.txt")
+        replace(short, shape=(), from_model=pretrained, word_vectors=tmp_path / "v.txt")
     with pytest.raises(DataError, match="which is not there"):
         pretrain(replace(short, word_vectors=tmp_path / "v.txt"))
