@@ -107,3 +107,29 @@ def test_a_model_over_a_base_goes_on_without_the_labels_it_had(short, finetune_s
     out = pretrain(replace(short, from_model=finetune(settings)))
     extra = AlbertForPreTraining.from_pretrained(out).config.extra
     assert not {"id2label", "label2id", "problem_type"} & extra.keys()
+
+
+def test_a_pooler_stays_where_one_was_and_none_is_kept_that_nothing_trained(
+    short, pretrained, tmp_path, finetune_settings
+):
+    words = replace(short, objective="none")
+    new = pretrain(words)
+    assert not [name for name in read_weights(new) if "pooler" in name]
+    on = pretrain(replace(words, out=tmp_path / "on", from_model=new))
+    assert not [name for name in read_weights(on) if "pooler" in name]
+    other = pretrain(replace(words, out=tmp_path / "other", from_model=pretrained))
+    name = "albert.pooler.weight"
+    np.testing.assert_array_equal(read_weights(other)[name], read_weights(pretrained)[name])
+    learned = finetune(replace(finetune_settings, model=new, out=tmp_path / "learned", epochs=1))
+    assert name in read_weights(learned)
+
+
+def test_words_alone_that_were_interrupted_end_with_the_same_bits(short, tmp_path, interrupt):
+    words = replace(short, objective="none", save_minutes=0.0)
+    whole = pretrain(replace(words, out=tmp_path / "whole"))
+    interrupt(4)
+    with pytest.raises(TrainingError, match="SIGTERM"):
+        pretrain(words)
+    pretrain(words)
+    one, other = ((folder / "model.safetensors").read_bytes() for folder in (whole, words.out))
+    assert one == other

@@ -46,6 +46,7 @@ from albatross.training.workspace import (
 DEFAULT_STEPS = 10_000
 # What nothing has trained is not in the folder.
 _UNTRAINED = {"rtd": ("predictions.",), "none": ("sop_classifier.",)}
+_POOLER = "albert.pooler."
 _TRAINED_FOR = {"none": "AlbertForMaskedLM"}
 # Text that figures are measured on, at once and in all: enough for the second digit of the loss.
 _EVALUATION_BATCH, _EVALUATION_TOKENS = 8_192, 98_304
@@ -117,7 +118,7 @@ class _Run:
             self.tokenizer,
             {"architectures": [_TRAINED_FOR.get(settings.objective, "AlbertForPreTraining")]},
             world=self.world,
-            left_out=_UNTRAINED.get(settings.objective, ()),
+            left_out=self._untrained(),
         )
         workspace.say(f"Masking: {self._masking()}.")
         trainer = workspace.train(
@@ -291,6 +292,17 @@ class _Run:
         return AlbertForPreTraining.from_pretrained(
             folder, config=self.config, initialize=anew, seed=self.settings.seed
         )
+
+    def _untrained(self) -> tuple[str, ...]:
+        """Return prefixes of weights that are not kept.
+
+        Heads that no loss reaches, and a pooler that nothing has trained, before this run either.
+        """
+        parts: tuple[str, ...] = _UNTRAINED.get(self.settings.objective, ())
+        known = () if self.start is None else tuple(read_weights(self.start))
+        if self.settings.objective == "none" and not any(n.startswith(_POOLER) for n in known):
+            parts += (_POOLER,)
+        return parts
 
     def _new_model(self) -> AlbertForPreTraining:
         """Make the variant with random weights and, unless refused, waves for positions."""
