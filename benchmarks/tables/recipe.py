@@ -84,9 +84,9 @@ seeds. SST-2 is scored on 2,000 whole sentences of its training part, whose phra
 from: one standard error is 0.9 points there, and 1.8 on the 436 rows of the development part.
 
 What decided, before these rows were measured, were commands of the hour with one seed each
-(`docs/log.md`, 32). Of the vocabularies they are not borne out: no figure differs by more than a
-standard error of the records that are scored (500 of TREC and QQP, 1,000 of MNLI). What speaks for
-the larger one is the text itself, of which it guesses a character with a loss 5 % lower.
+(`docs/log.md`, 32). Of the vocabularies they are not borne out: all differences are within one
+standard error of a difference between that many records (500 of TREC and QQP, 1,000 of MNLI). What
+speaks for the larger one is the text itself, a character of which it guesses with a loss 5 % lower.
 """,
     columns(("size", "tokens", "loss", *_PROBES)),
     CANDIDATES,
