@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from albatross.tasks.spans import SpansTask
 from albatross.tasks.tagging import TaggingTask
 from albatross.tasks.task import Task
 from albatross.tokenizer.alignment import WHITE_SPACE
+from albatross.tokenizer.code_points import code_ranges
 from albatross.tokenizer.folder import AnyTokenizer
 from albatross.tokenizer.sentencepiece_file import (
     UNKNOWN_PENALTY,
@@ -96,10 +97,7 @@ def vocabulary_of(tokenizer: UnigramTokenizer) -> dict[str, Any]:
         },
         "unknown_score": file.least_score - UNKNOWN_PENALTY,
         "symbols": symbols,
-        "spaces": character_class(WHITE_SPACE.__contains__),
-        "marks": character_class(lambda character: unicodedata.combining(character) > 0),
-        "digits": character_class(str.isdigit),
-        "unassigned": character_class(lambda character: unicodedata.category(character) == "Cn"),
+        **_character_classes(),
         "map": base64.b64encode(file.charsmap).decode(),
         "pieces": [piece.text for piece in file.pieces],
         # Nine digits are enough for a 32-bit number.
@@ -116,14 +114,18 @@ def character_class(holds: Callable[[str], bool]) -> str:
     >>> character_class("abcx".__contains__)
     '\\u{61}-\\u{63}\\u{78}-\\u{78}'
     """
-    ranges: list[list[int]] = []
-    for code in range(sys.maxunicode + 1):
-        if holds(chr(code)):
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1][1] = code
-            else:
-                ranges.append([code, code])
-    return "".join(rf"\u{{{first:x}}}-\u{{{last:x}}}" for first, last in ranges)
+    return "".join(rf"\u{{{first:x}}}-\u{{{last:x}}}" for first, last in code_ranges(holds))
+
+
+@cache
+def _character_classes() -> Mapping[str, str]:
+    """Return the kinds of characters that `tokenizer.js` tells apart, the same for all models."""
+    return {
+        "spaces": character_class(WHITE_SPACE.__contains__),
+        "marks": character_class(lambda character: unicodedata.combining(character) > 0),
+        "digits": character_class(str.isdigit),
+        "unassigned": character_class(lambda character: unicodedata.category(character) == "Cn"),
+    }
 
 
 def _switches(model: bytes) -> dict[str, bool]:

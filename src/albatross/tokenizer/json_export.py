@@ -9,13 +9,14 @@ Special pieces written out in a text are found by those tools, as always with th
 
 import json
 import os
-import sys
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albatross.errors import MissingDependencyError
 from albatross.tokenizer.alignment import CONTINUATION, WHITE_SPACE, WORD_MARK
+from albatross.tokenizer.code_points import code_ranges
 from albatross.tokenizer.config_file import (
     CONFIG_FILE,
     config_bytes,
@@ -163,15 +164,10 @@ def _protected_symbols(file: SentencePieceFile) -> dict[str, str]:
     return {text: chr(_PRIVATE + number) for number, text in enumerate(changed)}
 
 
+@cache
 def _combining_class() -> str:
     """Return a regular expression for the characters of a combining class; the library has none."""
-    codes = [code for code in range(sys.maxunicode + 1) if unicodedata.combining(chr(code))]
-    ranges: list[list[int]] = []
-    for code in codes:
-        if ranges and ranges[-1][1] == code - 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
+    ranges = code_ranges(lambda character: unicodedata.combining(character) > 0)
     return "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges) + "]"
 
 
