@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import torch
 
@@ -47,18 +48,24 @@ class Speedometer:
 
 
 def matrix_peak(world: World, precision: Precision) -> float:
-    """Return the operations per second of plain matrix products here, times all processes.
+    """Return the operations per second of plain matrix products here, times all processes."""
+    return _peak(world.device, _DTYPES[precision], torch.get_num_threads()) * world.size
 
-    Measured, because a processor's nominal peak says little: the best of five products.
+
+@cache
+def _peak(device: torch.device, dtype: torch.dtype, _threads: int) -> float:
+    """Return that of one process, measured once for each number of threads.
+
+    A processor's nominal peak says little: it is that of the best of five products.
     """
-    side, dtype = _SIDE[world.device.type], _DTYPES[precision]
-    left, right = (torch.ones(side, side, dtype=dtype, device=world.device) for _ in range(2))
+    side = _SIDE[device.type]
+    left, right = (torch.ones(side, side, dtype=dtype, device=device) for _ in range(2))
     times = []
     for _ in range(5):
-        started = _now(world.device)
+        started = _now(device)
         torch.mm(left, right)
-        times.append(_now(world.device) - started)
-    return 2 * side**3 / min(times) * world.size
+        times.append(_now(device) - started)
+    return 2 * side**3 / min(times)
 
 
 def _now(device: torch.device) -> float:
