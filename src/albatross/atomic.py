@@ -24,7 +24,7 @@ from albatross.errors import FolderError
 # Every file that a verb writes; a folder with any other is the user's and is never replaced.
 _OWN_FILES = re.compile(
     r"(base|config|run|task|report|shards|tokenizer|tokenizer_config|special_tokens_map|albert_config|vocabulary)\.json"
-    r"|log\.jsonl|model\.safetensors|spiece\.model|vocab\.txt|README\.md|(report|curves|index)\.html|(albatross|tokenizer)\.js|[\w.-]+\.onnx"
+    r"|log\.jsonl|model\.safetensors|spiece\.model|vocab\.txt|README\.md|(report|curves|index)\.html|(albatross|tokenizer|word_part)\.js|[\w.-]+\.onnx"
     r"|(train|held-out)-\d+\.(tokens|sentences|documents)\.npy|\.[\w.-]+\.writing"
     r"|checkpoint|model\.ckpt-best\.(index|data-00000-of-00001)"
 )

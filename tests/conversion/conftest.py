@@ -1,9 +1,12 @@
 """Small models whose weights all matter, as named arrays, and what they compute."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from albatross.checkpoints.model_folder import write_model
 from albatross.config import AlbertConfig
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.task_models import (
@@ -77,3 +80,13 @@ def classifier():
 @pytest.fixture
 def beam():
     return AlbertForBeamQuestionAnswering
+
+
+@pytest.fixture
+def folder(tmp_path, tiny, arrays_of, classifier, beam):
+    """A model folder with every head that Google's scripts know."""
+    path = tmp_path / "ours"
+    path.mkdir()
+    values = {"architectures": ["AlbertForPreTraining"], "my_key": [1, 2]}
+    write_model(path, replace(tiny, extra=values), arrays_of(tiny, classifier, beam), {"verb": "x"})
+    return path

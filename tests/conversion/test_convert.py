@@ -29,16 +29,6 @@ from albatross.tokenizer.folder import open_tokenizer
 from albatross.training.transfer import Adaptation
 
 
-@pytest.fixture
-def folder(tmp_path, tiny, arrays_of, classifier, beam):
-    """A model folder with every head that Google's scripts know."""
-    path = tmp_path / "ours"
-    path.mkdir()
-    values = {"architectures": ["AlbertForPreTraining"], "my_key": [1, 2]}
-    write_model(path, replace(tiny, extra=values), arrays_of(tiny, classifier, beam), {"verb": "x"})
-    return path
-
-
 def put(folder, config, arrays):
     shutil.rmtree(folder)
     folder.mkdir()
@@ -331,6 +321,20 @@ def test_a_result_that_computes_something_else_is_not_kept(folder, tmp_path, mon
 def test_a_model_is_not_written_over_itself(folder):
     with pytest.raises(FolderError, match="onto itself"):
         convert(ConvertSettings(folder, folder))
+
+
+def test_another_command_s_folder_is_not_replaced(folder, pretrained, copy_of, tmp_path):
+    other = copy_of(pretrained)
+    with pytest.raises(FolderError, match="must not overwrite what another command wrote"):
+        convert(ConvertSettings(folder, other))
+    for _ in range(2):
+        convert(ConvertSettings(folder, tmp_path / "out"))
+
+
+def test_a_vocabulary_of_another_model_is_refused(folder, pretrained, tmp_path):
+    with pytest.raises(FolderError, match="must not have more pieces than its model"):
+        convert(ConvertSettings(folder, tmp_path / "out", vocabulary=pretrained))
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unshared_model_is_written_as_google_knows_it(folder, tmp_path, tiny, arrays_of):

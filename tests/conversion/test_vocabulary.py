@@ -91,8 +91,34 @@ def test_a_vocabulary_larger_than_the_model_is_refused(
 ):
     spoilt = copy_of(pretrained)
     change_json(spoilt / "config.json", vocab_size=read_config(pretrained).vocab_size - 1)
-    with pytest.raises(FolderError, match="more pieces than"):
+    with pytest.raises(FolderError, match="must not have more pieces than its model"):
         extend_vocabulary(ExtendVocabularySettings(spoilt, tmp_path / "o", words=words))
+
+
+def test_words_that_are_pieces_already_change_nothing(pretrained, tmp_path):
+    known = [piece[1:] for piece in open_tokenizer(pretrained).pieces if piece[:1] == "▁"]
+    (tmp_path / "known.txt").write_text("\n".join([word for word in known if word.isalpha()][:2]))
+    settings = ExtendVocabularySettings(pretrained, tmp_path / "o", words=tmp_path / "known.txt")
+    before, after = read_weights(pretrained), read_weights(extend_vocabulary(settings))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_a_model_is_not_replaced_by_what_is_made_of_it(pretrained, extended, words, copy_of):
+    model = copy_of(pretrained)
+    extending = ExtendVocabularySettings(model, model, words=words)
+    swapping = SwapVocabularySettings(extended, model, tokenizer=model)
+    for verb, settings in ((extend_vocabulary, extending), (swap_vocabulary, swapping)):
+        with pytest.raises(FolderError, match="must not write over what it reads"):
+            verb(settings)
+    assert read_weights(model).keys() == read_weights(pretrained).keys()
+
+
+def test_only_a_folder_of_the_same_verb_is_replaced(pretrained, extended, words, copy_of):
+    other = copy_of(pretrained)
+    with pytest.raises(FolderError, match="must not overwrite what another command wrote"):
+        extend_vocabulary(ExtendVocabularySettings(pretrained, other, words=words))
+    again = ExtendVocabularySettings(pretrained, extended, words=words)
+    assert extend_vocabulary(again) == extended
 
 
 # === Another vocabulary ===
@@ -115,7 +141,7 @@ def test_pieces_that_both_know_keep_their_rows(pretrained, swapped):
 
 
 def test_an_unknown_piece_starts_as_the_mean_of_the_old_ones(pretrained, extended, tmp_path):
-    out = swap_vocabulary(SwapVocabularySettings(pretrained, tmp_path / "out", tokenizer=extended))
+    out = swap_vocabulary(SwapVocabularySettings(pretrained, tmp_path / "new", tokenizer=extended))
     old, tokenizer = open_tokenizer(pretrained), open_tokenizer(out)
     (number,) = tokenizer.encode(WORDS[0])
     expected = read_weights(pretrained)[WORD_EMBEDDINGS][old.encode(WORDS[0])].mean(0)

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from tests.export.browser import Browser, serving
 from tests.tasks.check_task import TOKENIZER
 
+from albatross.atomic import check_free
 from albatross.checkpoints.model_folder import write_model
 from albatross.config import MARKED_TYPES, AlbertConfig
 from albatross.errors import ConfigError
@@ -21,6 +22,7 @@ from albatross.export.graph import Graph, Weights
 from albatross.export.web_page import PAGE_FILES, character_class, check_page, vocabulary_of
 from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.pipelines.pipeline import load
+from albatross.protobuf import encode_field
 from albatross.settings.answering import ExportSettings
 from albatross.tasks.choice import ChoiceTask
 from albatross.tasks.classification import ClassificationTask
@@ -34,6 +36,7 @@ from albatross.tasks.spans import SpansTask
 from albatross.tasks.tagging import TaggingTask
 from albatross.tasks.task_file import write_tasks
 from albatross.tokenizer.normalization import Normalizer
+from albatross.tokenizer.sentencepiece_file import BYTE, Piece, append_pieces
 from albatross.tokenizer.unigram import UnigramTokenizer
 from albatross.tokenizer.wordpiece import WordPieceTokenizer
 
@@ -364,9 +367,22 @@ def test_a_page_for_a_beam_head_is_refused():
         check_page(TOKENIZER, [SpansTask("q", True, True, INPUTS, head="beam_qa")])
 
 
+def test_a_page_for_pieces_of_bytes_is_refused():
+    switch = encode_field(2, encode_field(35, 1))  # of the trainer: byte_fallback
+    in_bytes = [Piece(f"<0x{number:02X}>", -9.0, BYTE) for number in range(256)]
+    model = append_pieces(TOKENIZER.model + switch, in_bytes)
+    with pytest.raises(ConfigError, match="Received: one with such pieces"):
+        check_page(UnigramTokenizer(model), TASKS)
+
+
+def test_a_page_may_be_written_again(exported_page, tmp_path):
+    left_out = shutil.ignore_patterns("package.json")  # which is put there for node
+    check_free(shutil.copytree(exported_page, tmp_path / "page", ignore=left_out))
+
+
 def test_a_page_for_another_vocabulary_is_refused():
     pieces = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"
     with pytest.raises(
-        ConfigError, match=r"SentencePiece vocabulary\. Received: WordPieceTokenizer"
+        ConfigError, match=r"SentencePiece vocabulary .* Received: WordPieceTokenizer"
     ):
         check_page(WordPieceTokenizer.from_file(pieces), TASKS)

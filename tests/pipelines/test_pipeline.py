@@ -31,6 +31,22 @@ def test_answers_come_in_the_order_of_the_texts(either, reviews):
     assert shares(either(texts[::-1])) == pytest.approx(shares(alone)[::-1], abs=1e-6)
 
 
+def test_outputs_are_held_of_a_few_examples_at_a_time(classify, reviews, monkeypatch):
+    texts = [text for text, _ in reviews]
+    together, held = classify(texts), []
+    whole = module.engine_outputs
+
+    def watched(engine, examples, *values, **options):
+        held.append(len(examples))
+        return whole(engine, examples, *values, **options)
+
+    monkeypatch.setattr(module, "engine_outputs", watched)
+    monkeypatch.setattr(module, "_EXAMPLES_AT_ONCE", 3)
+    assert shares(classify(texts)) == pytest.approx(shares(together), abs=1e-6)
+    assert max(held) <= 3
+    assert sum(held) == len(texts)
+
+
 def test_one_text_gives_one_answer_and_a_list_gives_a_list(classify):
     answer = classify("Not a stale line.")
     assert classify(["Not a stale line."]) == [answer]

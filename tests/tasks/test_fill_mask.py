@@ -57,6 +57,12 @@ def test_a_gap_in_a_long_text_sees_both_sides_of_it():
     assert 5 <= example.asked <= 10
 
 
+def test_more_gaps_than_can_be_held_are_refused():
+    assert len(task_of().features(TextRecord("[MASK] " * 1_000))) == 1_000
+    with pytest.raises(DataError, match=r"at most 1,000 gaps\. Received: 1,001"):
+        task_of().features(TextRecord("[MASK] " * 1_001))
+
+
 def test_specials_are_never_said():
     task = task_of()
     logits = np.zeros((1, TOKENIZER.vocab_size), dtype=np.float32)

@@ -1,9 +1,11 @@
 import json
 import re
 import sys
+from io import BytesIO
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from albatross.errors import MissingDependencyError
 from albatross.tokenizer.basic_words import BasicWords
@@ -74,6 +76,39 @@ def test_marks_that_are_kept_from_the_clean_up_keep_their_ids(preset, size):
         user_defined_symbols=PRESETS[preset].user_defined_symbols,
     )
     assert differing(tokenizer, [text, text[::-1]]) == []
+
+
+@pytest.mark.parametrize("spaces", [True, False], ids=["one space", "all spaces"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"byte_fallback": True},
+        {"add_dummy_prefix": False},
+        {"remove_extra_whitespaces": False},
+        {"byte_fallback": True, "add_dummy_prefix": False, "remove_extra_whitespaces": False},
+    ],
+    ids=", ".join,
+)
+def test_a_model_with_other_switches_keeps_its_ids(options, spaces):
+    out, size = BytesIO(), 290 if "byte_fallback" in options else 30
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the gulls sail over the grey sea to the old house"] * 3),
+        model_writer=out,
+        vocab_size=size,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **options,
+    )
+    tokenizer = UnigramTokenizer(out.getvalue(), Normalizer(remove_space=spaces))
+    texts = ["the 海 gull", "  the  grey sea ", "a\u200bgull", "é ünd ß", "🐦🐦 sea", "", "  "]
+    assert differing(tokenizer, texts) == []
+    ids = tokenizer.encode("the é sea" if "byte_fallback" in options else "the grey sea")
+    assert JsonTokenizer(tokenizer_json(tokenizer)).decode(ids) == tokenizer.decode(ids)
 
 
 def test_special_pieces_leave_the_least_score_as_it_is(tiny):

@@ -105,6 +105,13 @@ def test_spans_rise_inside_the_text(tiny_vocab, text, lower, accents):
     assert (np.diff(encoding.offsets, axis=0) >= 0).all()
 
 
+def test_words_that_are_too_long_are_not_kept(tiny_vocab):
+    tokenizer = WordPieceTokenizer.from_file(tiny_vocab)
+    before = sum(map(len, tokenizer._cut))
+    tokenizer.encode_batch([letter * 100_000 for letter in "abc"])
+    assert sum(map(len, tokenizer._cut)) == before
+
+
 def test_spans_show_the_original(vocabulary):
     text = "  The CAFE\u0301, \u6d77鸟 (2012)"
     spans = vocabulary.encode_with_offsets(text).offsets

@@ -28,6 +28,8 @@ from albatross.errors import FolderError
 
 # Every file that a tokenizer may be opened from.
 _VOCABULARIES = ("*.model", "vocab*.txt", "tokenizer.json", "tokenizer_config.json")
+# Keys that verbs add to the record of the folder that they work on.
+_LATER = {"export", "tuned"}
 
 
 def root_of(folder: Path, base: str | Path | None = None) -> Path:
@@ -69,18 +71,24 @@ def check_place(out: Path, reads: Sequence[Path], mark: str) -> None:
     Args:
         out: the folder to write, there or not.
         reads: the models that it is made from.
-        mark: the key of `run.json` by which an earlier folder of the same verb is known.
+        mark: what an earlier folder of the same verb is known by: a key of `run.json`, or the verb
+            in it where no later one has put a key there.
 
     Raises:
         FolderError: the place is taken.
     """
     check_not_read(out, reads)
     names = {path.name for path in out.iterdir()} if out.exists() else set()
-    if names and not (RUN in names and mark in read_json(out / RUN)):
+    if names and not (RUN in names and _is_of(read_json(out / RUN), mark)):
         raise FolderError(
             "An output must not overwrite what another command wrote. Received:"
             f" {str(out)!r}. Name another folder, or remove this one."
         )
+
+
+def _is_of(record: Mapping[str, Any], mark: str) -> bool:
+    """Whether a folder's record says that it was written last by the verb of that mark."""
+    return mark in record or (record.get("verb") == mark and not _LATER & record.keys())
 
 
 def vocabulary_folder(folder: Path, base: str | Path | None = None) -> Path:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from albatross.atomic import check_free, read_json, write_json, writing
-from albatross.checkpoints.delta import stood_on, vocabulary_folder
+from albatross.atomic import read_json, write_json, writing
+from albatross.checkpoints.delta import check_place, vocabulary_files, vocabulary_folder
 from albatross.checkpoints.eight_bits import check_floats
 from albatross.checkpoints.huggingface import (
     Arrays,
@@ -26,7 +26,8 @@ from albatross.progress import Progress
 from albatross.report import file_digest, run_record
 from albatross.settings.conversion import ConvertSettings
 from albatross.tasks.task_file import TASK_FILE
-from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
+from albatross.tokenizer.config_file import CONFIG_FILE
+from albatross.tokenizer.folder import AnyTokenizer, check_pieces, open_tokenizer
 
 # Of one function two programs may differ by the order of additions: 1e-6 of the outputs' size.
 _LARGEST_DIFFERENCE = 1e-3
@@ -40,7 +41,6 @@ def convert(settings: ConvertSettings) -> ConversionReport:
         WeightsError: something trained would be lost.
         ConfigError: the target cannot hold the model, or values break a rule.
     """
-    check_free(settings.out)
     source = open_source(settings.source, config=settings.config)
     check_floats(source.arrays, settings.source)
     _check_place(settings.out, source)
@@ -115,13 +115,14 @@ def missing_parts(source: Source) -> tuple[str, ...]:
 
 
 def _check_place(out: Path, source: Source) -> None:
-    """Refuse to write over what is being read: its tensors are still in the file."""
-    read = (source.path, *stood_on(source.files))
-    if out.resolve() in (*(each.resolve() for each in read), *source.path.parents):
+    """Refuse to write over what is being read, whose tensors are still in the file, or was made."""
+    read = source.path.resolve()
+    if out.resolve() in (read, *read.parents):
         raise FolderError(
             f"A checkpoint must not be converted onto itself. Received: {str(out)!r} for both."
             " Name another folder."
         )
+    check_place(out, [source.files], mark="convert")
 
 
 def _tensor_names(source: Source, arrays: Arrays, form: Form) -> dict[str, Any]:
@@ -225,12 +226,13 @@ def _check_nothing_lost(source: Source, form: Form, dropped: tuple[str, ...]) ->
 
 def _vocabulary(source: Source, settings: ConvertSettings) -> AnyTokenizer | None:
     """Open the vocabulary beside the source, or the one that is named; there may be none."""
-    if settings.vocabulary is not None:
-        return open_tokenizer(settings.vocabulary)
-    try:
-        return open_tokenizer(vocabulary_folder(source.files))
-    except FolderError:
+    place = settings.vocabulary or vocabulary_folder(source.files)
+    names = {path.name for path in vocabulary_files(place)} if place.is_dir() else set()
+    if settings.vocabulary is None and not names - {CONFIG_FILE}:
         return None
+    tokenizer = open_tokenizer(place)
+    check_pieces(tokenizer, source.config.vocab_size, place)
+    return tokenizer
 
 
 def _difference(source: Source, arrays: Arrays, folder: Path) -> dict[str, float]:

@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albatross.atomic import check_free, writing
-from albatross.checkpoints.delta import vocabulary_folder
+from albatross.atomic import writing
+from albatross.checkpoints.delta import check_place, vocabulary_folder
 from albatross.checkpoints.huggingface import WORD_EMBEDDINGS, Arrays
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, read_weights, weight_files, write_model
+from albatross.config import AlbertConfig
 from albatross.conversion.target import copy_companions
 from albatross.data.text_files import read_lines
-from albatross.errors import DataError, FolderError
+from albatross.errors import DataError
 from albatross.report import file_digest, run_record
 from albatross.settings.conversion import ExtendVocabularySettings, SwapVocabularySettings
 from albatross.tokenizer.extension import extend
-from albatross.tokenizer.folder import AnyTokenizer, open_tokenizer
+from albatross.tokenizer.folder import AnyTokenizer, check_pieces, open_tokenizer
 
 _BIAS = "predictions.bias"
 
@@ -36,15 +37,9 @@ def extend_vocabulary(settings: ExtendVocabularySettings) -> Path:
         FolderError: no model folder, or its vocabulary and its embeddings do not go together.
         DataError: no words, or one that cannot be a piece.
     """
-    check_free(settings.out)
     folder = find_model(settings.model)
-    config = read_config(folder)
-    tokenizer = open_tokenizer(vocabulary_folder(folder))
-    if tokenizer.vocab_size > config.vocab_size:
-        raise FolderError(
-            "A vocabulary must not have more pieces than the model has embeddings. Received:"
-            f" {tokenizer.vocab_size:,} for {config.vocab_size:,}. Put the model's own there."
-        )
+    check_place(settings.out, [folder], mark="extend-vocabulary")
+    config, tokenizer = _read(folder)
     words = [line.strip() for line in read_lines(settings.words) if line.strip()]
     if not words:
         raise DataError(
@@ -79,10 +74,10 @@ def swap_vocabulary(settings: SwapVocabularySettings) -> Path:
     Raises:
         FolderError: no model folder, or no tokenizer folder.
     """
-    check_free(settings.out)
     folder = find_model(settings.model)
-    config = read_config(folder)
-    old, new = open_tokenizer(vocabulary_folder(folder)), open_tokenizer(settings.tokenizer)
+    check_place(settings.out, [folder, settings.tokenizer], mark="swap-vocabulary")
+    config, old = _read(folder)
+    new = open_tokenizer(settings.tokenizer)
     pieces_of = _old_pieces(old, new)
     arrays = read_weights(folder)
     # All rows are new ones: of the old table none is kept in its place.
@@ -106,6 +101,13 @@ def swap_vocabulary(settings: SwapVocabularySettings) -> Path:
         write_model(draft, config, swapped, record)
         new.save(draft)
     return settings.out
+
+
+def _read(folder: Path) -> tuple[AlbertConfig, AnyTokenizer]:
+    """Return a model's configuration and its tokenizer, which must go together."""
+    config, tokenizer = read_config(folder), open_tokenizer(vocabulary_folder(folder))
+    check_pieces(tokenizer, config.vocab_size, folder)
+    return config, tokenizer
 
 
 def _old_pieces(old: AnyTokenizer, new: AnyTokenizer) -> list[list[int]]:
@@ -139,9 +141,10 @@ def grown_embeddings(
         if name in arrays:
             old = arrays[name]
             rows = [_mean(old[pieces]) for pieces in pieces_of]
+            new = np.array(rows, old.dtype).reshape(len(rows), *old.shape[1:])
             kept = old[:first_new]
             beyond = old[first_new + len(rows) :] if spare else old[:0]
-            grown[name] = np.concatenate([kept, np.array(rows, old.dtype), beyond])
+            grown[name] = np.concatenate([kept, new, beyond])
     return grown
 
 

@@ -39,7 +39,7 @@ from albatross.report import file_digest
 from albatross.tasks.generation import GenerationTask
 from albatross.tasks.task import Task
 from albatross.tasks.task_file import read_tasks
-from albatross.tokenizer.folder import AnyTokenizer, TokenizerName
+from albatross.tokenizer.folder import AnyTokenizer, TokenizerName, check_pieces
 from albatross.tokenizer.folder import open_tokenizer as read_tokenizer
 
 EngineName = Literal["auto", "torch", "onnx"]
@@ -136,12 +136,7 @@ def open_tokenizer(
         TokenizerError: its file is damaged.
     """
     reader = read_tokenizer(vocabulary_folder(folder, base), tokenizer)
-    if reader.vocab_size > config.vocab_size:
-        raise FolderError(
-            "A folder's tokenizer must not have more pieces than its model."
-            f" Received in {str(folder)!r}: {reader.vocab_size:,} for {config.vocab_size:,}."
-            " Put the tokenizer there that the model was trained with."
-        )
+    check_pieces(reader, config.vocab_size, folder)
     return reader
 
 

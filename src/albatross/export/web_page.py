@@ -18,7 +18,6 @@ from typing import Any
 
 from albatross.atomic import write_file
 from albatross.errors import ConfigError
-from albatross.protobuf import fields
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.multi_label import MultiLabelTask
 from albatross.tasks.ordinal import OrdinalTask
@@ -44,8 +43,6 @@ _KINDS = (
     *(ClassificationTask, MultiLabelTask, OrdinalTask, RegressionTask),
     *(SimilarityTask, SpansTask, TaggingTask),
 )
-# Where a SentencePiece model says what is done to white space, both true unless it says otherwise.
-_NORMALIZER, _SWITCHES = 3, {3: "add_dummy_prefix", 4: "remove_extra_whitespaces"}
 
 
 def check_page(tokenizer: AnyTokenizer, tasks: Sequence[Task[Any]]) -> None:
@@ -54,11 +51,14 @@ def check_page(tokenizer: AnyTokenizer, tasks: Sequence[Task[Any]]) -> None:
     Raises:
         ConfigError: the tokenizer is no SentencePiece model, or a task is of a kind it lacks.
     """
-    if not isinstance(tokenizer, UnigramTokenizer):
+    lacks = type(tokenizer).__name__
+    if isinstance(tokenizer, UnigramTokenizer):
+        lacks = "one with such pieces" if read_sentencepiece(tokenizer.model).byte_fallback else ""
+    if lacks:
         raise ConfigError(
-            "A page needs a model that reads a SentencePiece vocabulary. Received:"
-            f" {type(tokenizer).__name__}. Export with `--single-file`, and write the page's"
-            " tokenizer yourself."
+            "A page needs a model that reads a SentencePiece vocabulary without pieces of bytes."
+            f" Received: {lacks}. Export with `--single-file`, and write the page's tokenizer"
+            " yourself."
         )
     lacking = [
         f"{task.name} ({task.kind})"
@@ -88,7 +88,11 @@ def vocabulary_of(tokenizer: UnigramTokenizer) -> dict[str, Any]:
     scores = file.scores()
     symbols = [piece.text for piece in file.pieces if piece.type == USER_DEFINED]
     return {
-        "rules": asdict(tokenizer.normalizer) | _switches(tokenizer.model),
+        "rules": {
+            **asdict(tokenizer.normalizer),
+            "add_dummy_prefix": file.add_dummy_prefix,
+            "remove_extra_whitespaces": file.remove_extra_whitespaces,
+        },
         "ids": {
             "unk": tokenizer.unk_id,
             "cls": tokenizer.cls_id,
@@ -126,14 +130,3 @@ def _character_classes() -> Mapping[str, str]:
         "digits": character_class(str.isdigit),
         "unassigned": character_class(lambda character: unicodedata.category(character) == "Cn"),
     }
-
-
-def _switches(model: bytes) -> dict[str, bool]:
-    """Return what SentencePiece does to white space."""
-    found = dict.fromkeys(_SWITCHES.values(), True)
-    for part in fields(model):
-        if part.number == _NORMALIZER:
-            for field in fields(part.content):
-                if field.number in _SWITCHES:
-                    found[_SWITCHES[field.number]] = bool(field.integer)
-    return found

@@ -47,7 +47,7 @@ def inspect(settings: InspectSettings) -> PrintedInspection:
     with Progress("inspecting", total=None):
         found = _inspect(settings)
     if settings.page is not None:
-        write_file(settings.page, page(found).encode())
+        write_file(settings.page, page(found).encode("utf-8", "backslashreplace"))
         print(f"Wrote {settings.page}", file=sys.stderr)
     return found
 

@@ -23,6 +23,8 @@ from albatross.tokenizer.folder import TokenizerName
 
 # What is read, tokenised and answered together when a stream is predicted.
 _STREAM_TEXTS, _STREAM_CHARACTERS = 1_024, 4_000_000
+# About how many examples' outputs are held at once: that of a gap is as long as the vocabulary.
+_EXAMPLES_AT_ONCE = 2_048
 Asked = TypeVar("Asked")
 
 
@@ -123,9 +125,15 @@ def answer_records(
             progress.advance(1.0)
         return written
     features = [task.features(record) for record in records]
-    examples = [example for parts in features for example in parts]
-    outputs = engine_outputs(engine, examples, batch_tokens, progress=progress)
-    return answers_of(task, records, features, outputs)
+    total = sum(map(len, features))
+    answers: list[Any] = []
+    for some in _groups(features):
+        examples = [example for parts in features[some] for example in parts]
+        outputs = engine_outputs(
+            engine, examples, batch_tokens, progress=progress, share=len(examples) / max(total, 1)
+        )
+        answers += answers_of(task, records[some], features[some], outputs)
+    return answers
 
 
 def answers_of(
@@ -156,8 +164,12 @@ def engine_outputs(
     batch_tokens: int,
     *,
     progress: Progress | None = None,
+    share: float = 1.0,
 ) -> list[Outputs]:
-    """Run examples packed by length; return the heads' outputs for each, in their order."""
+    """Run examples packed by length; return the heads' outputs for each, in their order.
+
+    `share` is what all of them are of the progress.
+    """
     outputs: list[Outputs] = [{}] * len(examples)
     lengths = [len(example.input_ids) for example in examples]
     for indices in batches_by_tokens(lengths, batch_tokens):
@@ -165,8 +177,18 @@ def engine_outputs(
         for index, found in zip(indices, split_outputs(run(engine, batch), batch), strict=True):
             outputs[index] = found
         if progress is not None:
-            progress.advance(len(indices) / len(examples))
+            progress.advance(share * len(indices) / len(examples))
     return outputs
+
+
+def _groups(features: Sequence[Sequence[Example]]) -> Iterator[slice]:
+    """Yield slices of records that have about as many examples as are computed at once."""
+    first = examples = 0
+    for number, parts in enumerate(features):
+        examples += len(parts)
+        if examples >= _EXAMPLES_AT_ONCE or number == len(features) - 1:
+            yield slice(first, number + 1)
+            first, examples = number + 1, 0
 
 
 def _chunks(given: Iterable[Asked]) -> Iterator[list[Asked]]:

@@ -28,6 +28,8 @@ from albatross.tasks.text_task import TextTask
 METRICS = ("accuracy", "top_5")
 # Candidates of a gap that are told, and that `top_5` looks at.
 _TOLD = 5
+# Gaps of a text, each of which is read and answered for itself.
+_MOST_GAPS = 1_000
 # Marks a piece that goes on with the word before it.
 _GOES_ON = "##"
 
@@ -118,7 +120,7 @@ class FillMaskTask(TextTask):
         """Return an example for each gap; of one with a label, the piece that is right.
 
         Raises:
-            DataError: there is no gap.
+            DataError: there is no gap, or there are too many to be held at once.
         """
         ids, gaps = self._laid_out(record)
         labels = {} if record.label is None else {self.head: self._piece(record)}
@@ -198,6 +200,11 @@ class FillMaskTask(TextTask):
             raise DataError(
                 f"A text to fill must be one text with a gap, written {MASK}. Received:"
                 f" {what}{in_place(record.place)}. Write, for example, 'A {MASK} film.'"
+            )
+        if len(parts) - 1 > _MOST_GAPS:
+            raise DataError(
+                f"A text to fill must have at most {_MOST_GAPS:,} gaps. Received:"
+                f" {len(parts) - 1:,}{in_place(record.place)}. Ask about it in parts."
             )
         ids, gaps = self._tokenizer.encode(parts[0]), []
         for part in parts[1:]:

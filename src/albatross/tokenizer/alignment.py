@@ -53,10 +53,10 @@ def text_spans(spans: list[Span], pieces: list[str], text: str) -> list[Span]:
         # Of the pieces made of one character SentencePiece gives its span to the last alone.
         if start == end == spans[index + 1][0] and pieces[index].strip(WORD_MARK):
             spans[index] = (start, spans[index + 1][1])
-    return [_without_space(start, end, text) for start, end in spans]
+    return [without_space(start, end, text) for start, end in spans]
 
 
-def _without_space(start: int, end: int, text: str) -> Span:
+def without_space(start: int, end: int, text: str) -> Span:
     """Take white space off both ends of a span, unless that is all there is."""
     whole = text[start:end]
     ink = whole.lstrip(SPACE_LIKE)

@@ -41,6 +41,25 @@ def open_tokenizer(
     return UnigramTokenizer.from_file(model, read_normalizer(place))
 
 
+def check_pieces(tokenizer: AnyTokenizer, rows: int, place: Path) -> None:
+    """Refuse a tokenizer that gives ids for which its model has no embedding.
+
+    Args:
+        tokenizer: of a folder.
+        rows: the model's words.
+        place: the folder, for the message.
+
+    Raises:
+        FolderError: it has more pieces than that.
+    """
+    if tokenizer.vocab_size > rows:
+        raise FolderError(
+            "A folder's tokenizer must not have more pieces than its model."
+            f" Received in {str(place)!r}: {tokenizer.vocab_size:,} for {rows:,}."
+            " Put the tokenizer there that the model was trained with."
+        )
+
+
 def encode_flat(tokenizer: AnyTokenizer, texts: Sequence[str]) -> FlatEncoding:
     """Return the ids of texts as arrays, the same as `encode_batch` gives; on one thread."""
     if isinstance(tokenizer, UnigramTokenizer):

@@ -99,20 +99,25 @@ def tokenizer_json(tokenizer: AnyTokenizer) -> str:
 def _unigram(tokenizer: UnigramTokenizer) -> "Tokenizer":
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    vocabulary = _scored_pieces(tokenizer)
-    made = Tokenizer(models.Unigram(vocabulary, tokenizer.unk_id, byte_fallback=False))
-    made.normalizer = _normalizer(tokenizer)
-    made.pre_tokenizer = pre_tokenizers.Metaspace(WORD_MARK, prepend_scheme="always", split=True)
-    made.decoder = decoders.Metaspace(WORD_MARK, prepend_scheme="always", split=True)
+    file = read_sentencepiece(tokenizer.model)
+    in_bytes = file.byte_fallback
+    # "always" gives none to a text that begins with a space, so there the normaliser does it.
+    marks_first = file.add_dummy_prefix and file.remove_extra_whitespaces
+    scheme = "always" if marks_first else "never"
+    made = Tokenizer(models.Unigram(_scored_pieces(file), tokenizer.unk_id, in_bytes))
+    made.normalizer = _normalizer(tokenizer, file)
+    made.pre_tokenizer = pre_tokenizers.Metaspace(WORD_MARK, prepend_scheme=scheme, split=True)
+    scheme = "always" if file.add_dummy_prefix else "never"
+    decoder = decoders.Metaspace(WORD_MARK, prepend_scheme=scheme, split=True)
+    made.decoder = decoders.Sequence([decoders.ByteFallback(), decoder]) if in_bytes else decoder
     return made
 
 
-def _scored_pieces(tokenizer: UnigramTokenizer) -> list[tuple[str, float]]:
+def _scored_pieces(file: SentencePieceFile) -> list[tuple[str, float]]:
     """Return every piece with the score that lets the library choose as SentencePiece does.
 
     Control pieces have the least score, which keeps the penalty of unknown characters as it is.
     """
-    file = read_sentencepiece(tokenizer.model)
     scores, least = file.scores(), file.least_score
     unknown = least - UNKNOWN_PENALTY
     free = {piece: score for piece, score in scores.items() if not ends_in_comma(piece)}
@@ -127,11 +132,11 @@ def _scored_pieces(tokenizer: UnigramTokenizer) -> list[tuple[str, float]]:
     ]
 
 
-def _normalizer(tokenizer: UnigramTokenizer) -> Any:
+def _normalizer(tokenizer: UnigramTokenizer, file: SentencePieceFile) -> Any:
     """Return ALBERT's normalisation, in the order of `Normalizer.normalize`, then the model's."""
     from tokenizers import Regex, normalizers
 
-    rules, file = tokenizer.normalizer, read_sentencepiece(tokenizer.model)
+    rules = tokenizer.normalizer
     steps: list[Any] = []
     if rules.remove_space:
         steps.append(normalizers.Replace(Regex(f"[{WHITE_SPACE}]+"), " "))
@@ -149,8 +154,11 @@ def _normalizer(tokenizer: UnigramTokenizer) -> Any:
         steps += [normalizers.Replace(symbol, aside) for symbol, aside in protected.items()]
         steps.append(normalizers.Precompiled(file.charsmap))
         steps += [normalizers.Replace(aside, symbol) for symbol, aside in protected.items()]
-    steps.append(normalizers.Replace(Regex(f"[ {WORD_MARK}]+"), " "))
-    steps.append(normalizers.Strip())
+    if file.remove_extra_whitespaces:
+        steps.append(normalizers.Replace(Regex(f"[ {WORD_MARK}]+"), " "))
+        steps.append(normalizers.Strip())
+    elif file.add_dummy_prefix:
+        steps.append(normalizers.Prepend(" "))
     return normalizers.Sequence(steps)
 
 

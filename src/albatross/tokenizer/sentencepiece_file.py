@@ -11,14 +11,14 @@ from albatross.errors import TokenizerError
 from albatross.protobuf import Field, encode_field, fields
 
 # Types of pieces, as the file numbers them.
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 # What SentencePiece takes off the least score for a character that it does not know.
 UNKNOWN_PENALTY = 10.0
 # Fields of the model, of a piece in it, and of its normaliser.
 _PIECE, _TRAINER, _NORMALIZER = 1, 2, 3
 _TEXT, _SCORE, _TYPE = 1, 2, 3
 _MODEL_TYPE, _UNIGRAM = 3, 1
-_CHARSMAP = 2
+_CHARSMAP, _DUMMY_PREFIX, _EXTRA_SPACES = 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class SentencePieceFile:
     pieces: list[Piece]
     charsmap: bytes
     """SentencePiece's own normalisation, in its own form; empty if it does none."""
+    add_dummy_prefix: bool = True
+    """Whether a text's first word gets the mark of a space."""
+    remove_extra_whitespaces: bool = True
+    """Whether spaces around a text go, and of several all but one."""
 
     def scores(self) -> dict[str, float]:
         """Return the score that each piece has in the search for the best cut.
@@ -53,6 +57,11 @@ class SentencePieceFile:
         return found
 
     @property
+    def byte_fallback(self) -> bool:
+        """Whether a character that no piece has is cut into its bytes."""
+        return any(piece.type == BYTE for piece in self.pieces)
+
+    @property
     def least_score(self) -> float:
         """The least score of a normal piece."""
         return min((piece.score for piece in self.pieces if piece.type == NORMAL), default=0.0)
@@ -65,7 +74,7 @@ def read_sentencepiece(model: bytes) -> SentencePieceFile:
         TokenizerError: the model is of another kind, or damaged.
     """
     pieces: list[Piece] = []
-    charsmap = b""
+    charsmap, switches = b"", {_DUMMY_PREFIX: True, _EXTRA_SPACES: True}
     kind = _UNIGRAM
     try:
         for field in fields(model):
@@ -76,6 +85,7 @@ def read_sentencepiece(model: bytes) -> SentencePieceFile:
             elif field.number == _NORMALIZER:
                 maps = [f for f in fields(field.content) if f.number == _CHARSMAP]
                 charsmap = bytes(maps[-1].content) if maps else b""
+                switches = {n: bool(_integer(field, n, default=1)) for n in switches}
     except (ValueError, KeyError) as error:
         raise TokenizerError(
             f"A SentencePiece model must be whole. Received: {len(model):,} bytes with {error}."
@@ -86,7 +96,7 @@ def read_sentencepiece(model: bytes) -> SentencePieceFile:
             f"A SentencePiece model must be a unigram model. Received: model type {kind}."
             " Train one with `albatross train-tokenizer`."
         )
-    return SentencePieceFile(pieces, charsmap)
+    return SentencePieceFile(pieces, charsmap, switches[_DUMMY_PREFIX], switches[_EXTRA_SPACES])
 
 
 def append_pieces(model: bytes, pieces: Sequence[Piece]) -> bytes:

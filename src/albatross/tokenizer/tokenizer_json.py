@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albatross.errors import FolderError, MissingDependencyError, TokenizerError
-from albatross.tokenizer.alignment import CONTINUATION, begins_word
+from albatross.tokenizer.alignment import CONTINUATION, begins_word, without_space
 from albatross.tokenizer.config_file import write_tokenizer_files
 from albatross.tokenizer.normalization import checked_text, checked_texts
 from albatross.tokenizer.unigram import Encoding
@@ -117,9 +117,10 @@ class JsonTokenizer:
         return [encoding.ids for encoding in found]
 
     def encode_with_offsets(self, text: str) -> Encoding:
-        """Return the ids that `encode` gives and the spans that the library gives them."""
+        """Return the ids that `encode` gives and the library's spans, white space taken off."""
         found = self._tokenizer.encode(checked_text(text), add_special_tokens=False)
-        offsets = np.array(found.offsets, dtype=np.int64).reshape(-1, 2)
+        spans = [without_space(start, end, text) for start, end in found.offsets]
+        offsets = np.array(spans, dtype=np.int64).reshape(-1, 2)
         return Encoding(np.array(found.ids, dtype=np.int32), offsets)
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:

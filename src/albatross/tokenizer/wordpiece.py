@@ -195,7 +195,7 @@ class WordPieceTokenizer:
             start = end
         if start < len(word):
             ids = [self.unk_id]
-        if len(self._cut) < _CACHE_SIZE:
+        if len(word) <= LONGEST_WORD and len(self._cut) < _CACHE_SIZE:
             self._cut[word] = ids
         return ids
 
