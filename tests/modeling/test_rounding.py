@@ -3,8 +3,10 @@
 import copy
 
 import numpy as np
+import pytest
 import torch
 
+from albatross.checkpoints import eight_bits
 from albatross.checkpoints.eight_bits import HALF, LARGEST_ACTIVATION, LARGEST_WEIGHT
 from albatross.checkpoints.model_folder import write_weights
 from albatross.config import variant
@@ -15,6 +17,7 @@ from albatross.export.quantization import quantise
 from albatross.export.step_graphs import write_step_graphs
 from albatross.head_spec import HeadSpec
 from albatross.modeling import rounding
+from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.rounding import RoundedLinear, round_weights, rounded
 from albatross.modeling.with_heads import AlbertWithHeads
 
@@ -87,14 +90,57 @@ def test_a_row_of_zeros_stays_one():
     assert rounded(torch.zeros(2, 3), 63).tolist() == [[0.0] * 3] * 2
 
 
-def test_what_the_export_has_in_8_bits_is_rounded():
-    given = model()
+@pytest.mark.parametrize(
+    ("heads", "count"),
+    [
+        (HEADS, 9),
+        ({"classifier": HeadSpec("sequence", 128)}, 10),
+        ({"tags": HeadSpec("token", 128)}, 9),
+        ({"beam_qa": HeadSpec("beam_span", 0)}, 10),
+    ],
+    ids=["few classes", "many classes", "many tags", "beams"],
+)
+def test_what_the_export_has_in_8_bits_is_rounded(heads, count):
+    given = AlbertWithHeads(CONFIG, heads=heads, seed=0)
     before = list(given.state_dict())
     stored = quantise(arrays_of(given))
     expected = {name.removesuffix("_int8") for name in stored if name.endswith("_int8")}
     assert set(round_weights(given)) == expected
-    assert len(expected) == 9
+    assert len(expected) == count
     assert list(given.state_dict()) == before
+
+
+def test_a_head_of_many_classes_is_multiplied_in_8_bits():
+    given = AlbertWithHeads(CONFIG, heads={"tags": HeadSpec("token", 128)}, seed=0).eval()
+    round_weights(given)
+    head, rows = given.get_submodule("tags"), torch.randn(5, CONFIG.hidden_size)
+    whole = rounded(rows, LARGEST_ACTIVATION) @ rounded(head.weight, LARGEST_WEIGHT).T
+    torch.testing.assert_close(head(rows), whole + head.bias)
+
+
+def test_ends_of_beams_are_told_by_the_rounded_matrix():
+    heads = {"beam_qa": HeadSpec("beam_span", 0)}
+    plain, small = (AlbertWithHeads(CONFIG, heads=heads, seed=0).eval() for _ in range(2))
+    round_weights(small)
+    matrix = plain.get_submodule("beam_qa").end_dense.weight
+    given = torch.randn(1, 9, CONFIG.hidden_size), torch.tensor([[2, 5]]), torch.zeros(1, 9) > 0
+    before = plain.get_submodule("beam_qa").end_logits(*given)
+    with torch.no_grad():
+        matrix.copy_(rounded(matrix, LARGEST_WEIGHT))
+    found = small.get_submodule("beam_qa").end_logits(*given)
+    torch.testing.assert_close(found, plain.get_submodule("beam_qa").end_logits(*given))
+    assert not torch.equal(found, before)
+
+
+def test_words_are_told_from_a_table_in_8_bits():
+    given = AlbertForPreTraining(CONFIG)
+    rows, table = torch.randn(4, CONFIG.hidden_size), given.albert.embeddings.word_embeddings
+    round_weights(given)
+    stored, scales = eight_bits.rounded(table.weight.detach().numpy(), LARGEST_WEIGHT)
+    whole = torch.from_numpy(stored * scales[:, None])
+    torch.testing.assert_close(table(torch.arange(len(whole))), whole)
+    told = rounded(given.predictions.transformed(rows), LARGEST_ACTIVATION)
+    torch.testing.assert_close(given.predict_words(rows), told @ whole.T + given.predictions.bias)
 
 
 def test_a_model_of_rounded_weights_says_what_its_export_in_8_bits_says(tmp_path):

@@ -16,7 +16,7 @@ from albatross.training.collapse import CollapseError, CollapseWatch, ignorant_l
 from albatross.training.example_batches import ExampleBatches
 from albatross.training.finetune import finetune
 from albatross.training.head_losses import HeadLosses
-from albatross.training.run_log import RunLog
+from albatross.training.run_log import RunLog, read_log
 from albatross.training.schedules import Extent
 from albatross.training.trainer import Hooks, Optimization, Trainer
 
@@ -67,6 +67,23 @@ def healed(finetune_settings, tmp_path_factory):
 def test_a_loss_at_the_entropy_with_equal_answers_is_a_collapse():
     with pytest.raises(CollapseError, match="answers that differ by 1e-07, up to step 60"):
         told(watch(spread=1e-7), [0.70] * 80)
+
+
+@pytest.mark.parametrize("spread", [math.nan, 0.0, math.inf])
+def test_an_interrupted_run_is_judged_by_what_was_measured_then(tmp_path, spread):
+    log, asked = RunLog(tmp_path / "log.jsonl"), []
+    lines = [{"step": step, "loss": 0.7} for step in range(1, 41)]
+    watching = watch(spread=spread)
+    for line in lines:
+        watching(line)
+        log.append(line)
+    again = CollapseWatch(
+        ignorant_loss=ENTROPY, steps=STEPS, warmup=0.1, spread=lambda: asked.append(1) or 0.0
+    )
+    for line in read_log(log.path):
+        again(line)
+    assert asked == []
+    assert again._collapsed == watching._collapsed == (0 if spread == math.inf else 1)
 
 
 def test_answers_that_differ_are_no_collapse():

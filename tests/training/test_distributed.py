@@ -58,14 +58,14 @@ def train_as(rank, port, settings):
 
 @pytest.fixture
 def in_two(start):
-    """Trains in two processes that part the weights."""
+    """Trains in two processes, which part the weights by default."""
 
-    def train(settings):
+    def train(settings, parallel="fsdp"):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        parted = replace(settings, parallel="fsdp")
-        processes = [start(train_as, rank, port, parted) for rank in range(2)]
+        spread_so = replace(settings, parallel=parallel)
+        processes = [start(train_as, rank, port, spread_so) for rank in range(2)]
         try:
             for process in processes:
                 process.join(120)
@@ -112,6 +112,13 @@ def test_two_processes_with_parted_weights_train_as_one_by_the_usual_optimizer(
     usual = replace(pretrain_settings, **{**OPTIONS, "optimizer": "muon"})
     first, second = (replace(usual, out=tmp_path / name) for name in ("one", "two"))
     check_same(in_two(second), pretrain(first))
+
+
+def test_depths_that_are_left_out_are_not_waited_for(pretrain_settings, tmp_path, in_two):
+    shape = ("num_hidden_layers=4", "depth_lora_rank=2", "hidden_size=64", "intermediate_size=128")
+    drawn = replace(pretrain_settings, **OPTIONS, shape=shape, random_depth=1)
+    first, second = (replace(drawn, out=tmp_path / name) for name in ("one", "two"))
+    check_same(in_two(second, "ddp"), pretrain(first))
 
 
 def test_a_run_of_one_process_goes_on_in_two_that_part_the_weights(

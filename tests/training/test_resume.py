@@ -11,10 +11,12 @@ from unittest.mock import patch
 
 import pytest
 
-from albatross.errors import FolderError
+from albatross.errors import FolderError, TrainingError
 from albatross.modeling.model import AlbertForPreTraining
+from albatross.training.distributed import World
 from albatross.training.pretrain import pretrain
 from albatross.training.run_log import RunLog, read_log
+from albatross.training.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 
@@ -157,3 +159,34 @@ def test_a_save_that_does_not_fit_leaves_the_one_before(saving, start, whole, tm
     assert AlbertForPreTraining.from_pretrained(short.out).config.vocab_size == 280
     pretrain(short)
     assert weights(short.out) == weights(whole(4))
+
+
+def test_a_run_that_could_not_be_finished_tells_of_its_last_evaluation_once(short, monkeypatch):
+    settings = replace(short, steps=3, save_minutes=0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Workspace, "finish", lambda *given: sys.exit("the disk is full"))
+        with pytest.raises(SystemExit):
+            pretrain(settings)
+    evaluated = [line["step"] for line in read_log(settings.out / "log.jsonl")]
+    assert evaluated == [1, 2, 3, 3]
+    pretrain(settings)
+    assert [line["step"] for line in read_log(settings.out / "log.jsonl")] == evaluated
+
+
+class _First(World):
+    """The first of two processes, whose neighbour's disk has nothing."""
+
+    def first(self, values):
+        return list(values)
+
+    def sum(self, values):
+        return [value + 1 for value in values]
+
+
+def test_a_process_that_does_not_see_the_run_is_told_of(short, interrupt):
+    interrupt(2)
+    with pytest.raises(TrainingError, match="Run the same command again"):
+        pretrain(short)
+    workspace = Workspace("pretrain", short, {}, None, {}, world=_First(0, 2))
+    with pytest.raises(FolderError, match="Received: 1 of 2 without"):
+        workspace._is_interrupted()

@@ -64,6 +64,14 @@ def test_rewinding_drops_and_returns_what_came_after(path, step):
     assert read_log(path) == [line for line in before if line["step"] <= step]
 
 
+def test_an_evaluation_at_the_last_step_may_go_alone(path):
+    filled(path, 20)
+    dropped = RunLog(path).rewind(20, measured=False)
+    assert [line["step"] for line in dropped] == [20]
+    assert "evaluation" in dropped[0]
+    assert "loss" in read_log(path)[-1]
+
+
 @pytest.mark.parametrize("keep", [1, 3, 200])
 def test_going_on_remembers_what_an_uninterrupted_run_would(path, tmp_path, keep):
     filled(path, 20)

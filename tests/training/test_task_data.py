@@ -204,6 +204,14 @@ def test_questions_about_one_text_stay_together():
     assert not {record.context for record in held} & {record.context for record in train}
 
 
+def test_questions_without_a_text_do_not_stay_together():
+    of_text = [ChoiceRecord(f"text {n}", str(n), ("x", "y")) for n in range(10)]
+    alone = [ChoiceRecord("", str(n), ("x", "y")) for n in range(100)]
+    for place in range(len(of_text)):
+        records = [*of_text[:place], *alone, *of_text[place:]]
+        assert len(hold_out(records, 0.1, by_label=False)[1]) == 11
+
+
 def test_the_seed_does_not_change_what_is_held_out(settings):
     one, other = read(settings), read(replace(settings, seed=1))
     assert one.dev == other.dev

@@ -357,6 +357,14 @@ def test_steps_after_the_last_save_are_taken_again_as_they_were(make, tmp_path):
     assert lines(again) == lines(whole)
 
 
+def test_a_budget_never_runs_backwards(make):
+    one = make(extent=Extent(seconds=100.0))
+    one.progression.seconds = 60.0
+    before = one.step()["fraction"]
+    one.progression.seconds = 59.0  # as a save has it that took a second itself
+    assert one.step()["fraction"] == before == pytest.approx(0.6)
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-3])
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from albatross.config import AlbertConfig
 from albatross.modeling.heads import close
+from albatross.modeling.rounding import matrix_of
 
 # What TensorFlow's contrib library adds to a variance, whatever the encoder's norms do.
 _NORM_EPSILON = 1e-12
@@ -69,7 +70,7 @@ class BeamQuestionHead(nn.Module):
         """
         # A matrix over [row; start row] is one over rows plus one over start rows: so each row is
         # multiplied once and not once for each start.
-        of_row, of_start = self.end_dense.weight.split(states.shape[-1], dim=1)
+        of_row, of_start = matrix_of(self.end_dense).split(states.shape[-1], dim=1)
         chosen = functional.linear(take_rows(states, starts), of_start, self.end_dense.bias)
         inside = functional.linear(states, of_row)[:, None] + chosen[:, :, None]
         logits = self.end_output(self.end_LayerNorm(inside.tanh())).squeeze(-1)

@@ -63,8 +63,7 @@ class ClassHead(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return logits `(..., size)` for pooled outputs or states `(..., hidden)`."""
-        dropped = functional.dropout(rows, self.dropout, self.training)
-        return functional.linear(dropped, self.weight, self.bias)
+        return super().forward(functional.dropout(rows, self.dropout, self.training))
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

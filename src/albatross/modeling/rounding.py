@@ -18,6 +18,8 @@ from albatross.checkpoints.eight_bits import (
     is_multiplied,
     is_table,
 )
+from albatross.checkpoints.huggingface import WORD_EMBEDDINGS
+from albatross.modeling.heads import MaskedLMHead
 
 
 class RoundedLinear(nn.Linear):
@@ -25,16 +27,31 @@ class RoundedLinear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Apply the rounded map: (..., inputs) to (..., outputs)."""
-        weight = rounded(self.weight, LARGEST_WEIGHT)
-        return functional.linear(rounded(rows, LARGEST_ACTIVATION), weight, self.bias)
+        return functional.linear(rounded(rows, LARGEST_ACTIVATION), matrix_of(self), self.bias)
 
 
 class RoundedTable(nn.Embedding):
     """A table whose rows are rounded when they are looked up."""
 
+    largest = LARGEST_ENTRY
+
     def forward(self, ids: Tensor) -> Tensor:
         """Return rounded rows, (..., width) for ids (...)."""
-        return rounded(super().forward(ids), LARGEST_ENTRY)
+        return rounded(super().forward(ids), self.largest)
+
+
+class RoundedMaskedLMHead(MaskedLMHead):
+    """Words told from a table in 8 bits, which is one for looking up, too."""
+
+    def forward(self, rows: Tensor, word_embeddings: Tensor) -> Tensor:
+        """Return logits `(rows, vocab)` for rows `(rows, hidden)`."""
+        told = rounded(self.transformed(rows), LARGEST_ACTIVATION)
+        return functional.linear(told, rounded(word_embeddings, LARGEST_WEIGHT), self.bias)
+
+
+def matrix_of(part: nn.Linear) -> Tensor:
+    """Return the matrix that a map multiplies with: rounded where it learns in 8 bits."""
+    return rounded(part.weight, LARGEST_WEIGHT) if isinstance(part, RoundedLinear) else part.weight
 
 
 def round_weights(model: nn.Module) -> list[str]:
@@ -43,18 +60,30 @@ def round_weights(model: nn.Module) -> list[str]:
     Parameters, their names and all that points to them stay.
     """
     found = []
-    for name, part in model.named_modules():
-        if type(part) not in (nn.Linear, nn.Embedding):
+    parts = dict(model.named_modules())
+    head = parts.get("predictions")
+    for name, part in parts.items():
+        if not isinstance(part, nn.Linear | nn.Embedding):
             continue
         weight, shape = f"{name}.weight", tuple(part.weight.shape)
         if is_multiplied(weight, shape):
-            part.__class__ = RoundedLinear
+            _turn(part, RoundedLinear)
         elif is_table(weight) and is_large(weight, shape):
-            part.__class__ = RoundedTable
+            _turn(part, RoundedTable)
+            if weight == WORD_EMBEDDINGS and head is not None:
+                part.largest = LARGEST_WEIGHT  # as what is multiplied with
+                _turn(head, RoundedMaskedLMHead)
         else:
             continue
         found.append(weight)
     return found
+
+
+def _turn(part: nn.Module, into: type[nn.Module]) -> None:
+    """Let a part compute as a class says that stands over its own, or beside it."""
+    kind = type(part)
+    is_plain = kind is into.__base__
+    part.__class__ = into if is_plain else type(f"Rounded{kind.__name__}", (kind, into), {})
 
 
 def rounded(values: Tensor, largest: int) -> Tensor:

@@ -39,8 +39,8 @@ class CollapseError(TrainingError):
 class CollapseWatch:
     """Reads the log of a run line by line and raises when it has collapsed.
 
-    All that it knows comes from the log and the weights, so an interrupted run is judged as one
-    that was not.
+    How far answers differed stands in the line at which it was measured, so that an interrupted run
+    is judged as one that was not.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class CollapseWatch:
         self._losses: list[float] = []
         self._skipped = self._collapsed = 0
 
-    def __call__(self, entry: Mapping[str, Any]) -> None:
-        """Take note of a line.
+    def __call__(self, entry: dict[str, Any]) -> None:
+        """Take note of a line; of one that ends a suspicious stretch the `spread` is put into it.
 
         Raises:
             CollapseError: the run has collapsed.
@@ -79,11 +79,18 @@ class CollapseWatch:
         if len(self._losses) < self._window:
             return
         mean, self._losses = float(np.mean(self._losses)), []
-        spread = self._spread() if mean >= self._limit else math.inf
-        # Not below, because what is no number is no spread either.
+        spread = self._spread_at(entry) if mean >= self._limit else math.inf
         self._collapsed = 0 if spread >= _LEAST_SPREAD else self._collapsed + 1
         if self._collapsed == _PATIENCE:
             raise _collapse(f"a loss of {mean:.3f}, and answers that differ by {spread:.0e}", entry)
+
+    def _spread_at(self, entry: dict[str, Any]) -> float:
+        """Return how far answers differ after a line's step: as it says, or measured now."""
+        if "spread" not in entry:
+            spread = self._spread()
+            entry["spread"] = 0.0 if math.isnan(spread) else spread  # no number is no spread
+        # The log has one word for all that is not finite.
+        return math.inf if math.isnan(entry["spread"]) else float(entry["spread"])
 
 
 def spread_of(engine: Engine, examples: Sequence[Example], heads: Mapping[str, HeadSpec]) -> float:

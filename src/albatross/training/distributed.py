@@ -103,12 +103,27 @@ def joined(device: Device = "auto") -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def spread(objective: nn.Module, encoder: nn.Module, world: World, parallel: Parallel) -> nn.Module:
+def spread(
+    objective: nn.Module,
+    encoder: nn.Module,
+    world: World,
+    parallel: Parallel,
+    *,
+    leaves_out: bool = False,
+) -> nn.Module:
     """Return the module whose forward pass is to be called, with gradients averaged over all.
 
     `ddp` keeps all weights in every process. `fsdp` (FSDP2) parts weights, gradients and moments;
     the encoder is one unit, so that weights that all depths share are gathered once a pass, not
     once a depth.
+
+    Args:
+        objective: the model with what it is trained for.
+        encoder: the part of it that all depths share.
+        world: all processes.
+        parallel: `ddp` or `fsdp`.
+        leaves_out: whether steps may leave depths out, and with them weights that a depth has for
+            itself; `ddp` must look for these, or it waits for their gradients.
     """
     objective.to(world.device)
     if world.size == 1:
@@ -117,7 +132,7 @@ def spread(objective: nn.Module, encoder: nn.Module, world: World, parallel: Par
         fully_shard(encoder)
         fully_shard(objective)
         return objective
-    return DistributedDataParallel(objective)
+    return DistributedDataParallel(objective, find_unused_parameters=leaves_out)
 
 
 def without_sync(module: nn.Module, *, last: bool) -> AbstractContextManager[object]:

@@ -51,11 +51,15 @@ class RunLog:
             stream.write(text + "\n")
         self._remember(line)
 
-    def rewind(self, step: int) -> list[dict[str, Any]]:
+    def rewind(self, step: int, *, measured: bool = True) -> list[dict[str, Any]]:
         """Drop the lines after a step, and return them; a torn last line goes without a word.
 
         Lines stand in the order of their steps. The file is cut in one go, so that a kill leaves it
         whole or cut. A step of -1 empties it.
+
+        Args:
+            step: the last that stays.
+            measured: whether an evaluation after that step stays, too.
 
         Raises:
             FolderError: a line is damaged.
@@ -68,7 +72,8 @@ class RunLog:
         end = 0
         for start, line in _lines_backwards(self.path):
             entry = _parsed(line, self.path)
-            if entry["step"] > step:
+            is_later = entry["step"] == step and "evaluation" in entry and not measured
+            if entry["step"] > step or is_later:
                 dropped.append(entry)
                 continue
             end = end or start + len(line) + 1

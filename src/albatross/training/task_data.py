@@ -198,8 +198,10 @@ def hold_out(
         by_label: take as much of every label.
     """
     rng = stream(0, "hold-out")
-    texts = [getattr(record, "context", None) for record in records]
-    if any(texts):
+    contexts = [getattr(record, "context", None) for record in records]
+    if any(contexts):
+        # A question without a text belongs to no other.
+        texts = [context or number for number, context in enumerate(contexts)]
         names = list(dict.fromkeys(texts))
         chosen = {names[i] for i in rng.permutation(len(names))[: int(share * len(names))]}
         held = [text in chosen for text in texts]

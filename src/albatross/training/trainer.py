@@ -104,12 +104,12 @@ class Hooks:
     Attributes:
         save: writes the run's folder; every process calls it, the first one writes
         evaluate: measures the model on what is held out; every process calls it
-        watch: told of every line of the log
+        watch: told of every line of the log, to which it may add
     """
 
     save: Callable[[Trainer], None]
     evaluate: Callable[[Trainer], Mapping[str, float]] = lambda trainer: {}
-    watch: Callable[[Mapping[str, Any]], None] = lambda entry: None
+    watch: Callable[[dict[str, Any]], None] = lambda entry: None
 
 
 class Trainer:
@@ -142,7 +142,13 @@ class Trainer:
         self.replayed: dict[int, float] = {}
         self._measured: tuple[int, dict[str, float]] | None = None
         self._source, self._log, self._hooks, self._title = source, log, hooks, title
-        self._module = spread(objective, objective.encoder, self.world, optimization.parallel)
+        self._module = spread(
+            objective,
+            objective.encoder,
+            self.world,
+            optimization.parallel,
+            leaves_out=optimization.depths_at(0, 0.0) is not None,
+        )
         named = objective.named_parameters()
         self.parameters = {name: p for name, p in named if p.requires_grad}
         self.averages = WeightAverages(self.parameters, optimization.ema)
@@ -308,6 +314,8 @@ class Trainer:
         fraction = self.replayed.get(done.step)
         if fraction is None:
             fraction = self.optimization.extent.fraction(done.step, done.tokens, done.seconds)
+            # The time that a save took is counted in a step that may since be taken again.
+            fraction = max(done.fraction, fraction)
         return self.world.first([fraction])[0]
 
     def _finished(self) -> bool:
@@ -322,17 +330,22 @@ class Trainer:
 
     # === What is left behind ===
 
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        """Put a line into the log."""
+    def _write(self, entry: dict[str, Any]) -> None:
+        """Put a line into the log, with what is found out about it."""
         if self.world.is_first:
             try:
-                self._log.append(entry)
-            except OSError as error:
-                raise FolderError(
-                    f"A run's log must be writable. Received: {error} at step"
-                    f" {self.progression.step:,}. {_WHOLE}"
-                ) from error
-            self._hooks.watch(entry)
+                self._hooks.watch(entry)
+            finally:
+                self._append(entry)
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        try:
+            self._log.append(entry)
+        except OSError as error:
+            raise FolderError(
+                f"A run's log must be writable. Received: {error} at step"
+                f" {self.progression.step:,}. {_WHOLE}"
+            ) from error
 
     def _progress(self) -> Progress | nullcontext[None]:
         """Return the bar of the first process; the others have none."""

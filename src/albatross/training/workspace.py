@@ -80,7 +80,7 @@ class Workspace:
         optimization: Optimization,
         *,
         evaluate: Callable[[Trainer], Mapping[str, float]] = lambda trainer: {},
-        watch: Callable[[Mapping[str, Any]], None] = lambda entry: None,
+        watch: Callable[[dict[str, Any]], None] = lambda entry: None,
         anew: bool = False,
     ) -> Trainer:
         """Take a model to its last step, from where an interrupted run of the same settings was.
@@ -92,13 +92,14 @@ class Workspace:
             source: what steps learn from.
             optimization: how it learns.
             evaluate: measures the model on what is held out.
-            watch: told of every line of the log, those of an interrupted run included; may end the
-                run by raising.
+            watch: told of every line of the log, those of an interrupted run included; may add to
+                a line, and end the run by raising.
             anew: leave the state that stands there, and begin at the first step again.
 
         Raises:
             ConfigError: an interrupted run of other settings or data stands there.
-            FolderError: its state is damaged, or the folder cannot be written.
+            FolderError: its state is damaged, some process does not see it, or the folder cannot be
+                written.
             MissingDependencyError: matplotlib is not installed.
             TrainingError: the run was interrupted (its state is saved) or has diverged.
         """
@@ -112,11 +113,13 @@ class Workspace:
         if anew:
             trainer.save()
             log.rewind(0)
-        elif (out / TRAINING_STATE).is_dir():
+        elif self._is_interrupted():
             self._check_same_run()
             read_state(out / TRAINING_STATE, trainer)
             self.world.sum([0])  # nobody cuts the log before all have read what belongs to it
-            dropped = log.rewind(trainer.progression.step) if self.world.is_first else []
+            done = trainer.progression
+            measured = done.measured == done.step
+            dropped = log.rewind(done.step, measured=measured) if self.world.is_first else []
             if optimization.extent.seconds is not None:
                 trainer.replayed = {
                     line["step"] - 1: line["fraction"] for line in dropped if "fraction" in line
@@ -151,6 +154,24 @@ class Workspace:
         """Print a line, once for all processes."""
         if self.world.is_first:
             print(line, file=sys.stderr)
+
+    def _is_interrupted(self) -> bool:
+        """Whether the first process finds an interrupted run; then all of them must.
+
+        Raises:
+            FolderError: some do not.
+        """
+        state = self.settings.out / TRAINING_STATE
+        found = state.is_dir()
+        if not self.world.first([found])[0]:
+            return False
+        if missing := int(self.world.sum([not found])[0]):
+            raise FolderError(
+                "Every process must see the interrupted run that it goes on with. Received:"
+                f" {missing} of {self.world.size} without {str(state)!r}. Put the folder where all"
+                " machines read it, or copy it to each."
+            )
+        return True
 
     def _save(self, trainer: Trainer) -> None:
         """Write a whole folder with the state to go on from; every process calls it."""
@@ -272,11 +293,11 @@ def set_threads(threads: int | None) -> None:
 
 
 def _both(
-    first: Callable[[Mapping[str, Any]], None], second: Callable[[Mapping[str, Any]], None]
-) -> Callable[[Mapping[str, Any]], None]:
+    first: Callable[[dict[str, Any]], None], second: Callable[[dict[str, Any]], None]
+) -> Callable[[dict[str, Any]], None]:
     """Return what tells both of a line."""
 
-    def watch(entry: Mapping[str, Any]) -> None:
+    def watch(entry: dict[str, Any]) -> None:
         first(entry)
         second(entry)
 
