@@ -1,20 +1,25 @@
 """The gate: what rounding costs on the user's records, and a word of warning without them."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from albatross.checkpoints.eight_bits import rounded
-from albatross.checkpoints.model_folder import read_stored_weights
+from albatross.checkpoints.model_folder import read_stored_weights, write_weights
 from albatross.config import AlbertConfig, variant
+from albatross.engine.onnx_engine import OnnxEngine
 from albatross.engine.open import open_model
 from albatross.errors import AlbatrossWarning, ConfigError, DataError, FolderError, LabelError
 from albatross.export import accuracy as module
 from albatross.export import folder as folder_module
 from albatross.export.accuracy import Accuracy, check_probes, difference, probes
 from albatross.export.folder import export
+from albatross.export.step_graphs import write_step_graphs
+from albatross.head_spec import HeadSpec
+from albatross.modeling.with_heads import AlbertWithHeads
 from albatross.settings.answering import ExportSettings
 
 
@@ -173,6 +178,24 @@ def test_outputs_that_stay_are_not_warned_of(finetuned, tmp_path, exported):
     assert check_probes(before, before, "int8") == 0
 
 
+@pytest.mark.parametrize("ruined", ["", "end_dense", "answer_dense"])
+def test_heads_for_answers_are_looked_into(tmp_path, ruined):
+    config = variant("albatross-tiny", vocab_size=40, initializer_range=0.3)
+    heads = {"beam_qa": HeadSpec("beam_span", 0)}
+    model = AlbertWithHeads(config, heads=heads, seed=0)
+    arrays = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+    engines = []
+    for folder in (tmp_path / "before", tmp_path / "after"):
+        folder.mkdir()
+        write_weights(folder, arrays)
+        write_step_graphs(folder, config, heads)
+        engines.append(OnnxEngine(folder, config))
+        if ruined:
+            arrays[f"beam_qa.{ruined}.weight"] *= -1
+    with nullcontext() if not ruined else pytest.warns(AlbatrossWarning, match="their spread"):
+        check_probes(*engines, "int8")
+
+
 def test_a_difference_is_a_share_of_the_outputs_spread():
     before = {"a": np.array([[0.0], [2.0]]), "b": np.array([[1.0], [1.0]])}
     after = {"a": np.array([[0.1], [2.1]]), "b": before["b"]}
@@ -188,5 +211,6 @@ def test_outputs_that_are_no_numbers_are_no_small_difference():
 def test_probes_fit_the_model_and_are_always_the_same():
     config = AlbertConfig.from_dict({**variant("albatross-tiny").to_dict(), "vocab_size": 20})
     found = probes(config)
+    assert {tuple(sorted(set(example.token_type_ids))) for example in found} == {(0, 1)}
     assert max(example.input_ids.max() for example in found) == 19
     assert [e.input_ids.tolist() for e in found] == [e.input_ids.tolist() for e in probes(config)]

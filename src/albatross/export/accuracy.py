@@ -185,13 +185,16 @@ def difference(before: Outputs, after: Outputs) -> float:
 
 
 def probes(config: AlbertConfig) -> list[Example]:
-    """Return sequences of pieces drawn at random: for any vocabulary, and the same ones always."""
+    """Return sequences of pieces drawn at random: for any vocabulary, and the same ones always.
+
+    Their second half is a second text, in which alone a head for answers looks.
+    """
     draw = stream(0, "probes")
     lengths = draw.integers(4, min(_LONGEST_PROBE, config.max_position_embeddings) + 1, _PROBES)
     return [
         Example(
             draw.integers(0, config.vocab_size, length),
-            np.zeros(length, dtype=np.int64),
+            np.arange(length) * 2 // length * min(1, config.type_vocab_size - 1),
             asked=int(length) // 2,
         )
         for length in lengths
@@ -202,8 +205,17 @@ def _outputs(engine: OnnxEngine, progress: Progress) -> Outputs:
     """Return what the heads say of the probes."""
     examples = probes(engine.config)
     found = join_outputs(engine_outputs(engine, examples, _BATCH_TOKENS, progress=progress))
-    # Turned: a row's words compete with each other, so that their spread is what counts.
-    return {name: rows.T if name == WORDS else rows for name, rows in found.items()}
+    return {
+        name: _compared(name, rows) for name, rows in found.items() if not name.endswith("_index")
+    }
+
+
+def _compared(name: str, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an output in the form in which a difference of it means something."""
+    if name == WORDS:
+        return rows.T  # a row's words compete with each other, so that their spread is what counts
+    # Of beams that there are not the logarithm is beyond all others.
+    return np.exp(rows) if name.endswith("_log_probs") else rows
 
 
 def _rms(values: NDArray[np.float32]) -> float:
