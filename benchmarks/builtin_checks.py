@@ -2,6 +2,8 @@
 
     python benchmarks/builtin_checks.py --data DATA --work WORK
 
+Needs data: what the rows `builtins` of `benchmarks/reproduce.py` read below `--data`.
+
 `embed` beside the cosine of TF-IDF, which reads no order and learns from no pair, and as a search
 for the documents of a question. `spam` without
 the messages that are nearly those it learned from. And how many words `fill-mask` is asked for.

@@ -35,9 +35,10 @@ _ROOM = 12_000_000
 _COPIED = ("*.safetensors", "*.onnx", "*.json", "spiece.model")
 _MADE = {
     "layers": "Layers of its own over the embeddings and the vocabulary of `pretrained`",
-    "whole": "`pretrained`, all of whose weights learned the task, over its vocabulary and the"
-    " rows of its table of words that learning left",
+    "whole": "`pretrained`, all of whose weights learned the task. The folder has what changed; the"
+    " vocabulary, and the rows of words that did not, are read from `pretrained`",
 }
+_OTHER = {"layers": "all of whose weights", "whole": "whose layers alone"}
 # What is known of a task beyond its figures.
 _LIMITS = {
     "spam": "Most of the spam that it learned from holds a number. A promise without one is often"
@@ -47,6 +48,7 @@ _LIMITS = {
     " by words, .776 by runs of letters. To search documents, words counted in these are better:"
     " nDCG at 10 on Cranfield .352, `embed` .240 (`docs/log.md`, 64).",
 }
+_CASE = {"entities": "; capitals tell names"}
 _ENDINGS = {"layers": "-layers", "whole": ""}
 _ABOUT = {
     "sentiment": "Whether an English sentence, such as one of a film review, is `positive` or"
@@ -152,7 +154,7 @@ def _card(row: Builtin, found: Mapping[str, Any]) -> str:
         "",
         "`python benchmarks/reproduce.py --data DATA --only builtins` makes the models and the"
         " figures again;",
-        "`docs/results.md` has them beside those of models all of whose weights learn.",
+        f"`docs/results.md` has them beside those of models {_OTHER[way]} learn.",
         "",
         "## Data and terms",
         "",
@@ -164,7 +166,8 @@ def _card(row: Builtin, found: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        "- English, lower case; short texts of the kinds above. Longer ones are read in windows.",
+        f"- English{_CASE.get(row.name, ', lower case')}; short texts of the kinds above. Longer ones"
+        " are read in windows.",
         *([f"- {_LIMITS[row.name]}"] if row.name in _LIMITS else []),
         "- Not audited for bias. Do not use it to decide about people.",
         "",

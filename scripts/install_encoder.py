@@ -49,7 +49,7 @@ size {embedding_size}, {vocab_size:,} lower-case pieces, positions for 512 token
 ## Training
 
 English Wikipedia, articles of 2008 to 2018 (CC BY-SA), and 67 English novels of 1840 to 1920
-(public domain): {text:.1f} M tokens, of which {seen:.0f} M were seen, {passes:.1f} times all of it,
+(public domain): {text:.1f} M tokens, read {passes:.1f} times, {seen:.0f} M in all,
 in {hours:.1f} hours on {machine}{runs}. {energy}
 
 `python scripts/train_default.py --text TEXT --out runs/default -- {options}` makes such a model, by
