@@ -166,8 +166,8 @@ def _card(row: Builtin, found: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
-        f"- English{_CASE.get(row.name, ', lower case')}; short texts of the kinds above. Longer ones"
-        " are read in windows.",
+        f"- English{_CASE.get(row.name, ', lower case')}; short texts of the kinds above."
+        " Longer ones are read in windows.",
         *([f"- {_LIMITS[row.name]}"] if row.name in _LIMITS else []),
         "- Not audited for bias. Do not use it to decide about people.",
         "",

@@ -111,6 +111,13 @@ def test_a_length_of_the_command_replaces_the_recipes(tmp_path):
         assert (found.tokens, found.budget) == (None, "25m")
 
 
+def test_a_recipe_may_have_an_equals_sign_in_its_name(tmp_path):
+    recipe = tmp_path / "lr=1e-3.toml"
+    recipe.write_text("learning_rate = 1e-3\n")
+    for form in (["--recipe", str(recipe)], [f"--recipe={recipe}"]):
+        assert parse("pretrain", ["shards", "out", *form]).learning_rate == 1e-3
+
+
 def test_a_recipe_may_hold_the_paths(tmp_path):
     recipe = tmp_path / "r.toml"
     recipe.write_text('model = "m"\nout = "o"\ntrain = "t"\n')

@@ -8,7 +8,7 @@ import pytest
 from albatross.cli import VERBS, settings_of
 from albatross.errors import ConfigError
 from albatross.rules import LIMITS
-from albatross.settings.answering import InfoSettings, PredictSettings
+from albatross.settings.answering import ExportSettings, InfoSettings, PredictSettings
 from albatross.settings.corpus import TrainTokenizerSettings
 from albatross.settings.settings import read_recipe
 from albatross.settings.training import FinetuneSettings, PretrainSettings
@@ -88,6 +88,33 @@ def needed(kind):
     given |= {"tokenizer": "t"}
     given |= {"paths": ["c", "o"], "source": "x", "words": "w"}  # type: ignore[dict-item]
     return {f.name: given[f.name] for f in fields(kind) if f.name in given}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rank": 64}, "`--rank` goes with --adapt lora or adapter. Received: 64 without"),
+        ({"per_depth": True}, "`--per-depth` goes with --adapt"),
+        ({"keep_pooler": True}, "`--keep-pooler` goes with an --adapt other than full"),
+        ({"temperature": 1.0}, "`--temperature` goes with --tasks"),
+        ({"schedule": "cosine", "decay": 0.1}, "`--decay` goes with --schedule wsd"),
+    ],
+    ids=str,
+)
+def test_what_nothing_would_look_at_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        FinetuneSettings("model", "out", train="a.tsv", **values)
+
+
+@pytest.mark.parametrize("values", [{"batch_start": 0.5}, {"replay_share": 0.5}], ids=str)
+def test_what_nothing_in_a_pre_training_would_look_at_is_refused(values):
+    with pytest.raises(ConfigError, match="goes with --"):
+        PretrainSettings("shards", "out", **values)
+
+
+def test_a_loss_that_nothing_is_measured_for_is_refused():
+    with pytest.raises(ConfigError, match="`--max-loss` goes with --dev"):
+        ExportSettings("model", "out", max_loss=1.0)
 
 
 @pytest.mark.parametrize("paths", [(), ("one",), "one"])

@@ -324,7 +324,9 @@ def _defaults(settings: Any, words: Sequence[str]) -> dict[str, Any]:
 
     values = {f.name: tyro.MISSING if f.default is MISSING else f.default for f in fields(settings)}
     if "recipe" in values:
-        split = [part for word in words for part in word.split("=", 1)]
+        # A path may have an equals sign of its own.
+        cut = (word.split("=", 1) if word.startswith("--") else [word] for word in words)
+        split = [part for parts in cut for part in parts]
         paths = [path for option, path in pairwise(split) if option == "--recipe"]
         given = {part[2:].replace("-", "_") for part in split if part.startswith("--")}
         for path in paths:

@@ -16,12 +16,12 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from albatross.atomic import read_json
+from albatross.atomic import read_json, write_file, write_json
 from albatross.checkpoints.locate import builtin_names
 from albatross.corpus.build_shards import build_shards
 from albatross.corpus.train_tokenizer import train_tokenizer
 from albatross.data.shards import ShardFolder
-from albatross.errors import MissingDependencyError
+from albatross.errors import FolderError, MissingDependencyError
 from albatross.evaluation.evaluate import evaluate
 from albatross.pipelines.pipeline import load
 from albatross.rehearsal.grammar import compose_documents, compose_reviews
@@ -43,6 +43,8 @@ ASKED: tuple[tuple[str, str | tuple[str, str]], ...] = (
 )
 """What the models inside the package are asked."""
 _PARTS = ("tokenizer", "shards", "pretrained", "finetuned")
+_MARK = "demo.json"
+"""By which a folder is known as this verb's own."""
 _DOCUMENTS, _TRAIN_REVIEWS, _DEV_REVIEWS = 3_000, 4_000, 500
 
 
@@ -59,8 +61,10 @@ def demo(settings: DemoSettings) -> None:
     """Run the demonstration and print a table of what was measured.
 
     Raises:
+        FolderError: the folder holds something else.
         MissingDependencyError: torch is not installed, which the rehearsal needs.
     """
+    _check_place(settings.out)
     _answer_with_builtins()
     if find_spec("torch") is None:
         raise MissingDependencyError("torch", "train")
@@ -87,9 +91,25 @@ def _answer_with_builtins() -> None:
     print("None is always right: builtin/NAME/README.md in the package says how often.")
 
 
+def _check_place(out: Path) -> None:
+    """Refuse a place whose files are not a demonstration's.
+
+    Raises:
+        FolderError: it is one.
+    """
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if (names and _MARK not in names) or (out.exists() and not out.is_dir()):
+        raise FolderError(
+            "A demonstration needs a folder that is new, empty, or of an earlier one. Received:"
+            f" {str(out)!r}{f', which holds {names[0]!r}' if names else ', a file'}. Name another"
+            " with --out."
+        )
+
+
 def _rehearse(out: Path) -> list[DemoRow]:
     """Run every verb of the path on composed text."""
     out.mkdir(parents=True, exist_ok=True)
+    write_json(out / _MARK, {"verb": "demo"})
     for part in _PARTS:
         shutil.rmtree(out / part, ignore_errors=True)
     corpus, train, dev = out / "corpus.txt", out / "train.tsv", out / "dev.tsv"
@@ -111,10 +131,10 @@ def _compose(corpus: Path, train: Path, dev: Path) -> str:
     documents = ["\n".join(document) for document in compose_documents(_DOCUMENTS, seed=0)]
     train_reviews = compose_reviews(_TRAIN_REVIEWS, seed=0)
     documents += [text for text, _ in train_reviews]
-    corpus.write_text("\n\n".join([written.strip(), *documents]) + "\n", encoding="utf-8")
+    write_file(corpus, ("\n\n".join([written.strip(), *documents]) + "\n").encode())
     for path, reviews in ((train, train_reviews), (dev, compose_reviews(_DEV_REVIEWS, seed=1))):
         lines = [f"{text}\t{label}" for text, label in reviews]
-        path.write_text("\n".join(["sentence\tlabel", *lines]) + "\n", encoding="utf-8")
+        write_file(path, ("\n".join(["sentence\tlabel", *lines]) + "\n").encode())
     return f"{len(documents):,} documents, {_TRAIN_REVIEWS + _DEV_REVIEWS:,} reviews"
 
 

@@ -146,6 +146,33 @@ def test_swag_ends_the_start_of_a_sentence(write):
     assert read_records(test, "swag") == [ChoiceRecord("He sits.", "He", endings, None, "7")]
 
 
+@pytest.mark.parametrize("value", ["-1", -1])
+def test_a_label_that_is_kept_back_is_none(write, value):
+    row = {"question": "q", "choices": ["a", "b"], "label": value}
+    (record,) = read_records(write("test.jsonl", json.dumps(row)), "choice")
+    assert record.label is None
+    (record,) = read_records(
+        write("signs.jsonl", json.dumps({**row, "choices": ["1", "-1"]})), "choice"
+    )
+    assert record.label == 1
+
+
+def test_columns_of_choices_are_in_the_order_of_their_numbers(write):
+    names = ",".join(f"choice{n}" for n in range(12))
+    cells = ",".join(f"c{n}" for n in range(12))
+    (record,) = read_records(write("a.csv", f"question,{names},label\nq,{cells},11\n"), "choice")
+    assert record.choices == tuple(f"c{n}" for n in range(12))
+    assert record.label == 11
+
+
+def test_a_question_may_have_fewer_choices_than_columns(write):
+    header = "question,choice0,choice1,choice2,label\n"
+    (record,) = read_records(write("a.csv", f"{header}Flies?,yes,no,,0\n"), "choice")
+    assert (record.choices, record.label) == (("yes", "no"), 0)
+    with pytest.raises(DataError, match="an empty one before others in line 2"):
+        read_records(write("b.csv", f"{header}Flies?,yes,,no,0\n"), "choice")
+
+
 # === Tables ===
 
 

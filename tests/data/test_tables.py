@@ -98,6 +98,11 @@ def test_a_json_file_that_is_none_is_named(write, content):
         read_json_file(write("a.json", content))
 
 
+def test_a_json_file_may_be_one_long_line(write, monkeypatch):
+    monkeypatch.setattr("albatross.data.text_files.LONGEST_LINE", 8)
+    assert read_json_file(write("a.json", '["SQuAD 2.0 is one line"]')) == ["SQuAD 2.0 is one line"]
+
+
 def test_a_missing_json_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"b\.json': no such file"):
         read_json_file(tmp_path / "b.json")

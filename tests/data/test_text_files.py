@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from albatross.data import text_files
-from albatross.data.text_files import format_of, read_lines
+from albatross.data.text_files import format_of, read_lines, read_text
 from albatross.errors import DataError, MissingDependencyError
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -134,6 +134,16 @@ def test_a_folder_in_the_place_of_a_file_is_one_clear_error(tmp_path):
 
 
 @pytest.mark.parametrize("packing", PACK)
+def test_a_whole_text_says_what_is_wrong_with_its_file(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"a gull\n\xff")
+    with pytest.raises(DataError, match="must be UTF-8"):
+        read_text(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="readable to its end"):
+        read_text(tmp_path / "b.txt")
+    (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    assert read_text(tmp_path / "c.txt") == "one\ntwo"
+
+
 def test_an_endless_line_is_named_and_never_held(tmp_path, monkeypatch, packing):
     monkeypatch.setattr(text_files, "LONGEST_LINE", 2**16)
     endless = PACK[packing](b"fine\n") + PACK[packing](b"gull" * 2**18) * 32

@@ -1,6 +1,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from albatross.settings.answering import PredictSettings
 from albatross.tasks.classification import ClassificationTask
 from albatross.tasks.inputs import Inputs
 from albatross.tasks.spans import SpansTask
+from albatross.tasks.tagging import TaggingTask
 from albatross.tasks.words import TextWords
 
 MOOD = ClassificationTask("mood", ("a", "b"), ("a", "b"), Inputs(TOKENIZER))
@@ -74,12 +76,26 @@ def test_any_other_file_is_lines_of_text(tmp_path):
     assert asked(MOOD, file=tmp_path / "a.txt") == [TextRecord("x\ty"), TextRecord("z")]
 
 
+def test_published_files_of_any_name_are_records(tmp_path):
+    snli = replace(MOOD, inputs=Inputs(TOKENIZER, format="snli"))
+    row = "gold_label\tsentence1\tsentence2\nneutral\tx\ty\n"
+    (tmp_path / "snli_1.0_test.txt").write_text(row)
+    assert asked(snli, file=tmp_path / "snli_1.0_test.txt") == [TextRecord("x", "y")]
+    tagger = TaggingTask("names", ("O", "B-A", "I-A"), Inputs(TOKENIZER, format="conll"))
+    for name in ("eng.testb", "wikigold.conll.txt"):
+        (tmp_path / name).write_text("a B-A\nb O\n")
+        assert asked(tagger, file=tmp_path / name) == [WordsRecord(("a", "b"))]
+    (tmp_path / "mine.txt").write_text("a b\n")
+    assert [each.words for each in asked(tagger, file=tmp_path / "mine.txt")] == [("a", "b")]
+
+
 @pytest.mark.parametrize(
     ("texts", "options", "message"),
     [
         (("x", "y"), {"pair": ("z",)}, r"`--pair` .* Received: 1 for 2 texts"),
         ((), {"pair": ("z",)}, r"`--pair` .* Received: 1 for 0 texts"),
         (("x",), {"file": "a.txt"}, "Received: both"),
+        (("x",), {"columns": ("text=a",)}, "`--columns` goes with --file"),
     ],
 )
 def test_settings_that_contradict_are_refused(texts, options, message):

@@ -17,6 +17,10 @@ PLAIN = FewShotSettings(Path("model"), Path("out"), train=Path("few.tsv"), metho
         ({"rounds": 0}, "`--rounds` must lie between 1 and 10"),
         ({"mlm_weight": 1.0}, "`--mlm-weight` must lie between"),
         ({"verbalizer": ("a=b",)}, "`--verbalizer` goes with --method cloze"),
+        ({"models": 3}, "`--models` goes with --method cloze"),
+        ({"weighting": "equal"}, "`--weighting` goes with --method cloze"),
+        ({"pairs": 3}, "`--pairs` goes with --method contrastive"),
+        ({"decay": 0.5}, "`--decay` goes with --schedule wsd"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes, message):

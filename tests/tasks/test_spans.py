@@ -302,6 +302,15 @@ def test_a_threshold_is_tuned_where_f1_is_best_and_kept():
     assert always.tuned(answers, records) is always
 
 
+def test_a_threshold_that_says_none_of_everything_is_below_all_scores():
+    records = [ANSWERED[0], NONE[0], NONE[0]]
+    answers = [says("a tern", -3.0), says("It", -2.0), says("It", -1.0)]
+    tuned = task_of().tuned(answers, records)
+    assert tuned.threshold == -4.0
+    figures = score(tuned, answers, records)
+    assert figures["f1"] == figures["best_f1"] == pytest.approx(2 / 3)
+
+
 # === Records ===
 
 

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from albatross.data.columns import NO_COLUMNS, Columns, Part
-from albatross.data.records import ID, SUBSET, ChoiceRecord, label_of, list_of, name_of, text_of
+from albatross.data.records import (
+    HIDDEN,
+    ID,
+    SUBSET,
+    ChoiceRecord,
+    label_of,
+    list_of,
+    name_of,
+    text_of,
+)
 from albatross.data.tables import Row, read_json_file, read_rows
 from albatross.data.text_files import format_of, read_lines
 from albatross.errors import DataError, LabelError
@@ -24,7 +33,7 @@ _PARTS = {
 }
 _PARTS_OF_TEXT = ("context", "question")
 # Columns of one choice each: choice0, option_1, ending2, answer_a.
-_ONE_CHOICE = re.compile(r"(choice|option|ending|answer|sol)[ _-]?(\d|[a-h])", re.IGNORECASE)
+_ONE_CHOICE = re.compile(r"(choice|option|ending|answer|sol)[ _-]?(\d+|[a-h])", re.IGNORECASE)
 _SWAG = {
     "context": Part(("sent1",), is_needed=True),
     "question": Part(("sent2",), is_needed=True),
@@ -64,7 +73,7 @@ def choice_records(path: Path, columns: Mapping[str, str] = NO_COLUMNS) -> Itera
             context or "",
             question or "",
             choices,
-            None if label is None else _number_of(label, choices, place),
+            _number_of(label, choices, place),
             name_of(parts.get("id")),
             name_of(parts.get("subset")),
             place,
@@ -77,18 +86,23 @@ def read_swag(path: Path) -> Iterator[ChoiceRecord]:
     The context is the first sentence, the question the start of the second, which a choice ends.
 
     Raises:
-        DataError: the file is laid out otherwise.
+        DataError: the file is laid out otherwise, or a row has fewer than two choices.
     """
     finder = Columns(_SWAG)
     for row in read_rows(path):
         parts = finder.parts(row)
         context, question = (text_of(parts[key], key, row.place) for key in _PARTS_OF_TEXT)
-        label = label_of(parts.get("label"), row.place)
+        label, choices = label_of(parts.get("label"), row.place), _choices(None, row)
+        if len(choices) < 2:
+            raise DataError(
+                "A row of SWAG needs columns ending0, ending1 and so on. Received:"
+                f" {len(choices)} of them filled in {row.place}. Check the format."
+            )
         yield ChoiceRecord(
             context,
             question,
-            choices := _choices(None, row),
-            None if label is None else _number_of(label, choices, row.place),
+            choices,
+            _number_of(label, choices, row.place),
             name_of(parts.get("id")),
             place=row.place,
         )
@@ -110,7 +124,7 @@ def read_dream(path: Path) -> Iterator[ChoiceRecord]:
                     "\n".join(_texts(turns, "turn", place)),
                     text_of(question["question"], "question", place),
                     choices,
-                    None if answer is None else _number_of(answer, choices, place, by_text=True),
+                    _number_of(answer, choices, place, by_text=True),
                     f"{name}-{number}",
                     place=place,
                 )
@@ -195,9 +209,32 @@ def _choices(value: object, row: Row) -> tuple[str, ...]:
     """Return the choices of a cell, or of the columns that hold one each."""
     several = list_of(value)
     if value is None:
-        names = sorted(name for name in row.cells if _ONE_CHOICE.fullmatch(name))
-        several = [row.cells[name] for name in names if row.cells[name] is not None]
+        names = sorted(filter(_ONE_CHOICE.fullmatch, row.cells), key=_place_of)
+        several = [row.cells[name] for name in names]
+        while several and _is_empty(several[-1]):  # a question with fewer choices than others
+            several.pop()
+        if any(map(_is_empty, several)):
+            raise DataError(
+                "Choices must stand in the first of their columns. Received: an empty one before"
+                f" others in {row.place}. Move them together; a label that is a number, too."
+            )
     return tuple(text_of(choice, "choice", row.place) for choice in several or ())
+
+
+def _place_of(name: str) -> tuple[int, str]:
+    """Sort choice9 before choice10.
+
+    >>> sorted(["choice10", "choice9"], key=_place_of)
+    ['choice9', 'choice10']
+    """
+    place = _ONE_CHOICE.fullmatch(name)
+    assert place is not None
+    return int(place[2]) if place[2].isdecimal() else 0, name
+
+
+def _is_empty(choice: object) -> bool:
+    """Whether a cell holds no choice."""
+    return choice is None or (isinstance(choice, str) and not choice.strip())
 
 
 def _list(value: Any) -> list[Any]:
@@ -217,8 +254,12 @@ def _text_or_none(value: object, part: str, place: str) -> str | None:
     return None if value is None else text_of(value, part, place)
 
 
-def _number_of(label: str, choices: tuple[str, ...], place: str, *, by_text: bool = False) -> int:
-    """Return the number of the choice that a label names by number, letter or text."""
+def _number_of(
+    label: str | None, choices: tuple[str, ...], place: str, *, by_text: bool = False
+) -> int | None:
+    """Return the number of the choice that a label names by number, letter or text, if one does."""
+    if label is None or (label == HIDDEN and HIDDEN not in choices):
+        return None
     found = {number for number, choice in enumerate(choices) if choice.strip() == label.strip()}
     if not by_text:
         if label.isdecimal() and int(label) < len(choices):

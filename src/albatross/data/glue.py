@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albatross.data.columns import Columns, Part
-from albatross.data.records import TextRecord, label_of, name_of, text_of
+from albatross.data.records import HIDDEN, TextRecord, label_of, name_of, text_of
 from albatross.data.tables import Row, read_rows
 from albatross.data.text_files import format_of, read_lines
 from albatross.errors import AlbatrossWarning, LabelError
@@ -116,7 +116,7 @@ def _record(name: str, parts: dict[str, object], row: Row) -> TextRecord:
     """Make a record of the parts of a row."""
     pair = parts.get("text_pair")
     label = label_of(parts.get("label"), row.place)
-    labels = GLUE[name].labels
+    label, labels = None if label == HIDDEN else label, GLUE[name].labels
     if label is not None and not (label in labels if labels else _is_number(label)):
         raise LabelError(
             f"A label of `{name}` must be {', '.join(labels) or 'a number'}. Received: {label!r} in"

@@ -238,6 +238,10 @@ def list_of(value: object) -> Sequence[object] | None:
     return found if isinstance(found, list) else None
 
 
+HIDDEN = "-1"
+"""What test sets have in place of a label that is kept back."""
+
+
 def label_of(value: object, place: str) -> str | None:
     """Return a label's spelling, equal for equal values; None for an empty cell.
 

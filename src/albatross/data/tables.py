@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from albatross.data.text_files import broken_file, format_of, read_lines
+from albatross.data.text_files import broken_file, format_of, read_lines, read_text
 from albatross.errors import DataError, MissingDependencyError
 
 OnBroken = Callable[[str], None]
@@ -76,7 +76,7 @@ def read_json_file(path: Path) -> Any:
             " path and the format."
         )
     try:
-        return json.loads("\n".join(read_lines(path)))
+        return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise

@@ -59,25 +59,42 @@ def read_lines(
     """
     address = os.fspath(file)
     number = 0
+    with _told_of(address, lambda: f"line {number}"), open_text(address, on_bytes) as text:
+        while part := text.readline(LONGEST_LINE + 1):
+            number += 1
+            line = part.removesuffix("\n")
+            if len(line) > LONGEST_LINE:
+                raise DataError(
+                    f"A line must have at most {LONGEST_LINE:,} characters. Received: line"
+                    f" {number} of {address!r}, which is longer. Break it, or write a document"
+                    " a line."
+                )
+            yield line
+
+
+def read_text(file: str | os.PathLike[str]) -> str:
+    """Return all that a file holds, such as one JSON value, whose lines may be of any length.
+
+    Raises:
+        DataError: the file cannot be read, is cut short, or is not UTF-8.
+    """
+    address = os.fspath(file)
+    with _told_of(address, lambda: "its beginning"), open_text(address) as text:
+        return text.read()
+
+
+@contextmanager
+def _told_of(address: str, reached: Callable[[], str]) -> Iterator[None]:
+    """Say in one line what is wrong with a file, and how far it could be read."""
     try:
-        with open_text(address, on_bytes) as text:
-            while part := text.readline(LONGEST_LINE + 1):
-                number += 1
-                line = part.removesuffix("\n")
-                if len(line) > LONGEST_LINE:
-                    raise DataError(
-                        f"A line must have at most {LONGEST_LINE:,} characters. Received: line"
-                        f" {number} of {address!r}, which is longer. Break it, or write a document"
-                        " a line."
-                    )
-                yield line
+        yield
     except UnicodeDecodeError as error:
         raise DataError(
             f"A text must be UTF-8. Received: {_first_wrong_byte(address)} of {address!r}."
             " Convert the file, for example with iconv."
         ) from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise broken_file(address, f"line {number}", error) from error
+        raise broken_file(address, reached(), error) from error
 
 
 def broken_file(address: str, place: str, error: Exception) -> DataError:

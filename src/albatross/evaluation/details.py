@@ -131,7 +131,11 @@ def no_answer(answers: Sequence[Any], records: Sequence[Any], threshold: float) 
 
 
 def by_length(
-    task: Task[Any], judged: NDArray[np.float64], records: Sequence[Any], seed: int
+    task: Task[Any],
+    judged: NDArray[np.float64],
+    records: Sequence[Any],
+    seed: int,
+    rounds: int = _ROUNDS_OF_PART,
 ) -> tuple[PartScore, ...]:
     """Return the main figure of bands of length, which hold as many records each.
 
@@ -148,11 +152,17 @@ def by_length(
         place: f"{lengths[inside].min():,}-{lengths[inside].max():,}"
         for place, inside in rows.items()
     }
-    return _parts(task, judged, {names[place]: inside for place, inside in rows.items()}, seed)
+    return _parts(
+        task, judged, {names[place]: inside for place, inside in rows.items()}, seed, rounds
+    )
 
 
 def by_subset(
-    task: Task[Any], judged: NDArray[np.float64], records: Sequence[Any], seed: int
+    task: Task[Any],
+    judged: NDArray[np.float64],
+    records: Sequence[Any],
+    seed: int,
+    rounds: int = _ROUNDS_OF_PART,
 ) -> tuple[PartScore, ...]:
     """Return the main figure of the largest subsets; none where the file names fewer than two."""
     sizes = Counter(record.subset for record in records)
@@ -161,11 +171,13 @@ def by_subset(
     names = sorted(name for name, _ in sizes.most_common(_MOST_SUBSETS))
     subsets = np.array([record.subset for record in records])
     rows = {name or "(none)": np.flatnonzero(subsets == name) for name in names}
-    return _parts(task, judged, rows, seed)
+    return _parts(task, judged, rows, seed, rounds)
 
 
-def part_score(task: Task[Any], judged: NDArray[np.float64], name: str, seed: int) -> PartScore:
-    """Return the main figure of some records with its interval."""
+def part_score(
+    task: Task[Any], judged: NDArray[np.float64], name: str, seed: int, rounds: int
+) -> PartScore:
+    """Return the main figure of some records with its interval, of fewer draws than of all."""
 
     def main_figure(rows: NDArray[np.float64]) -> dict[str, float]:
         found = task.metrics(rows)
@@ -173,7 +185,7 @@ def part_score(task: Task[Any], judged: NDArray[np.float64], name: str, seed: in
 
     score = main_figure(judged)[task.main_metric]
     rng = stream(seed, "part", name)
-    found = bootstrap(main_figure, judged, rng, rounds=_ROUNDS_OF_PART)
+    found = bootstrap(main_figure, judged, rng, rounds=min(rounds, _ROUNDS_OF_PART))
     interval = found.get(task.main_metric, Interval(score, score))
     return PartScore(name, len(judged), score, interval.low, interval.high)
 
@@ -183,9 +195,12 @@ def _parts(
     judged: NDArray[np.float64],
     rows: Mapping[str, NDArray[np.int64]],
     seed: int,
+    rounds: int,
 ) -> tuple[PartScore, ...]:
     """Return the main figure of each part."""
-    return tuple(part_score(task, judged[inside], name, seed) for name, inside in rows.items())
+    return tuple(
+        part_score(task, judged[inside], name, seed, rounds) for name, inside in rows.items()
+    )
 
 
 # === What answers and records say ===

@@ -135,9 +135,9 @@ def _report(
         confusions=details.confusions(task, answers, records),
         calibration=details.calibration(task, answers, records, _SEED),
         no_answer=details.no_answer(answers, records, threshold),
-        depths=_depths(task, records, by_depth),
-        lengths=details.by_length(task, judged, records, _SEED),
-        subsets=details.by_subset(task, judged, records, _SEED),
+        depths=_depths(task, records, by_depth, settings.bootstrap),
+        lengths=details.by_length(task, judged, records, _SEED, settings.bootstrap),
+        subsets=details.by_subset(task, judged, records, _SEED, settings.bootstrap),
         mistakes=worst_mistakes(task, answers, records),
         run=_run(settings, metrics, len(records), seconds),
     )
@@ -165,13 +165,13 @@ def _figures(
 
 
 def _depths(
-    task: Task[Any], records: Sequence[Any], by_depth: Sequence[Sequence[Any]]
+    task: Task[Any], records: Sequence[Any], by_depth: Sequence[Sequence[Any]], rounds: int
 ) -> tuple[PartScore, ...]:
     """Return the main figure after each depth."""
     if len(by_depth) < 2:
         return ()
     return tuple(
-        details.part_score(task, task.judge(answers, records), str(depth), _SEED)
+        details.part_score(task, task.judge(answers, records), str(depth), _SEED, rounds)
         for depth, answers in enumerate(by_depth, start=1)
     )
 

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from albatross.data.columns import columns_of
+from albatross.data.formats import FORMATS
 from albatross.data.text_files import format_of, read_lines
 from albatross.errors import DataError
 from albatross.settings.answering import PredictSettings
 from albatross.tasks.task import Task
 from albatross.tasks.words import TextWords
 
-# Files of records; all others are lines of text.
+# Files of records by their endings; others are lines of text, or records of a published layout.
 _TABLES = {".tsv", ".csv", ".jsonl", ".parquet", ".json", ".conll"}
+_PLAIN = {"text", "choice", "span", "words", "source"}
+_OF_WORDS, _LINES = {"conll", "slots"}, {".txt", ""}
 # What records say of their labels, and what stands for no label.
 _LABELS = {
     "label": None,
@@ -42,7 +45,7 @@ def records_of(task: Task[Any], settings: PredictSettings) -> Iterator[Any]:
         yield from map(task.record, zip(settings.texts, settings.pair, strict=True))
     elif settings.texts:
         yield from map(task.record, settings.texts)
-    elif settings.file is not None and _holds_records(settings.file):
+    elif settings.file is not None and _holds_records(settings.file, task):
         yield from map(unlabelled, task.read(settings.file, columns_of(settings.columns)))
     else:
         yield from map(task.record, text_lines(settings.file))
@@ -102,6 +105,13 @@ def title_of(record: Any) -> str:
     return " ".join(parts.get("words", ()))
 
 
-def _holds_records(path: Path) -> bool:
-    """Whether a path is a table by its name, packed or not, or a folder of records."""
-    return path.is_dir() or format_of(path) in _TABLES
+def _holds_records(path: Path, task: Task[Any]) -> bool:
+    """Whether a path holds records: by its name, or because the task's files have any name.
+
+    What ends as text does is lines, which a tagger can read.
+    """
+    endings = {suffix.lower() for suffix in path.suffixes}
+    if path.is_dir() or endings & _TABLES:
+        return True
+    published = task.inputs.format in FORMATS and task.inputs.format not in _PLAIN
+    return published and (task.inputs.format not in _OF_WORDS or format_of(path) not in _LINES)

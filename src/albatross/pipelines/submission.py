@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +190,13 @@ def write_squad_answers(
     texts = {name: str(answer["text"]) for name, answer in found.items()}
     write_json(folder / names[0], texts)
     for name in names[1:]:
-        scores = {each: float(answer["no_answer_score"]) for each, answer in found.items()}
-        write_json(folder / name, scores)
+        write_json(folder / name, {each: _probability(a) for each, a in found.items()})
     return [folder / name for name in names]
+
+
+def _probability(answer: Mapping[str, Any]) -> float:
+    """Return how probable it is that there is no answer: 1 is the official script's threshold."""
+    return 0.5 + 0.5 * math.tanh(float(answer["no_answer_score"]) / 2)
 
 
 def _check_counts(records: Sequence[object], answers: Sequence[object]) -> None:

@@ -87,6 +87,7 @@ class PredictSettings(Settings):
                 "`--pair` must be given once for each text, or not at all. Received:"
                 f" {len(self.pair)} for {len(self.texts)} texts."
             )
+        self.refuse_unused(columns=(self.file is not None, "--file"))
         if self.texts and self.file is not None:
             raise ConfigError(
                 "Texts are given as words or by `--file`. Received: both. Leave one out."
@@ -154,6 +155,7 @@ class ExportSettings(Settings):
     def __post_init__(self) -> None:
         """Check what does not go together."""
         super().__post_init__()
+        self.refuse_unused(max_loss=(bool(self.dev), "--dev"))
         if self.over is not None and (self.single_file or self.page):
             raise ConfigError(
                 "A model in one file has all its weights. Received: --over beside --single-file or"

@@ -116,12 +116,11 @@ class FewShotSettings(TrainingSettings):
                 "`--rounds` label texts anew. Received: --rounds"
                 f" {self.rounds} without --unlabeled. Give a file of texts, or leave it out."
             )
-        given = [name for name in ("pattern", "verbalizer") if getattr(self, name)]
-        if given and self.method != "cloze":
-            raise ConfigError(
-                f"`--{given[0]}` goes with --method cloze. Received: --method {self.method}."
-                " Leave it out, or change the method."
-            )
+        of_cloze = ("pattern", "verbalizer", "models", "weighting", "mlm_weight")
+        self.refuse_unused(
+            **dict.fromkeys(of_cloze, (self.method == "cloze", "--method cloze")),
+            pairs=(self.method == "contrastive", "--method contrastive"),
+        )
 
 
 def usual_rate(width: int) -> float:

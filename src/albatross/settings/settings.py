@@ -48,6 +48,23 @@ class Settings:
         if broken:
             raise ConfigError(" ".join(broken))
 
+    def refuse_unused(self, **uses: tuple[bool, str]) -> None:
+        """Refuse a value that nothing would look at.
+
+        Args:
+            uses: by field, whether it is looked at, and what it goes with.
+
+        Raises:
+            ConfigError: one that is not has another value than by default.
+        """
+        usual = {f.name: f.default for f in fields(self)}
+        for name, (is_used, needed) in uses.items():
+            if not is_used and getattr(self, name) != usual[name]:
+                raise ConfigError(
+                    f"`--{name.replace('_', '-')}` goes with {needed}. Received:"
+                    f" {_plain(getattr(self, name))} without. Leave it out, or give both."
+                )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the values as JSON holds them: paths as text, tuples as lists."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}

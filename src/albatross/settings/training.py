@@ -56,6 +56,11 @@ class TrainingSettings(Settings):
     recipe: Path | None = None
     """A TOML file with these settings; options given beside it win."""
 
+    def __post_init__(self) -> None:
+        """Check what does not go together."""
+        super().__post_init__()
+        self.refuse_unused(decay=(self.schedule == "wsd", "--schedule wsd"))
+
 
 @dataclass(frozen=True)
 class PretrainSettings(TrainingSettings):
@@ -156,6 +161,10 @@ class PretrainSettings(TrainingSettings):
         """Look the variant up, and check what does not go together."""
         super().__post_init__()
         variant(self.variant, **parse_shape(self.shape))
+        self.refuse_unused(
+            batch_start=(self.batch_warmup > 0, "--batch-warmup"),
+            replay_share=(self.replay is not None, "--replay"),
+        )
         if self.from_model is not None:
             self._check_no_start()
         lengths = {name: getattr(self, name) for name in self.alternatives}
@@ -316,6 +325,13 @@ class FinetuneSettings(TrainingSettings):
                 "Records to learn from must be given: `--train FILE`, or a benchmark by `--task`"
                 f" with its folder as `--data`. Received: --task {self.task} alone. Give one."
             )
+        is_beside = self.adapt in ("lora", "adapter")
+        self.refuse_unused(
+            rank=(is_beside, "--adapt lora or adapter"),
+            per_depth=(is_beside, "--adapt lora or adapter"),
+            keep_pooler=(self.adapt != "full", "an --adapt other than full"),
+            temperature=(self.tasks is not None, "--tasks"),
+        )
         for option in ("from_scratch", "quantization_aware"):
             if getattr(self, option) and self.adapt != "full":
                 raise ConfigError(

@@ -11,7 +11,7 @@ from albatross.errors import ConfigError, LabelError
 
 # An error names so many labels.
 _LABELS_SHOWN = 20
-_EVERY_KIND = ("max_length", "stride", "format", "columns")
+_EVERY_KIND = ("max_length", "format", "columns")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ METRICS = ("f1", "exact")
 _MOST_QUESTION, _STRIDE = 64, 128
 # What a question scores whose context holds nothing to answer with.
 _NOTHING_FOUND = 1e4
+# Sums in another order.
+_NEARLY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ class SpansTask:
         Raises:
             LabelError: a record without a known answer, or one that does not stand in its context.
         """
-        options.refuse_others(cls.kind, "no_answer", "beam", "metric", "head", "mark_shared")
+        options.refuse_others(
+            cls.kind, "stride", "no_answer", "beam", "metric", "head", "mark_shared"
+        )
         found = any(record.is_impossible for record in records)
         no_answer = found if options.no_answer is None else options.no_answer
         inputs = Inputs.of(options, tokenizer, SpanRecord, "squad", _STRIDE)
@@ -257,7 +261,13 @@ class SpansTask:
         """
         if not self.no_answer:
             return self
-        return replace(self, threshold=best_f1(self.judge(answers, records)).threshold)
+        judged = self.judge(answers, records)
+        best = best_f1(judged)
+        # Where it is best to say that nothing has an answer, the official script's threshold is
+        # that of probabilities, 0; the scores here may lie below.
+        is_reached = span_metrics(judged, best.threshold)["f1"] >= best.score - _NEARLY
+        threshold = best.threshold if is_reached else float(judged[:, -1].min()) - 1.0
+        return replace(self, threshold=threshold)
 
     def transformers_keys(self) -> dict[str, Any]:
         """Return the keys by which transformers knows the plain head; it has no beam head."""

@@ -93,12 +93,13 @@ class TaggingTask:
     ) -> TaggingTask:
         """Find the types of records: O, then B and I of each type, sorted.
 
-        The option `labels` lists all tags, which then may be other than BIO, or the types.
+        The option `labels` lists the types, or all tags, which then may be other than BIO; files
+        hold BIO and its kin alone, so records of other tags are made in Python.
 
         Raises:
             LabelError: a record without tags, a tag that is none, or no type at all.
         """
-        options.refuse_others(cls.kind, "labels", "metric", "head")
+        options.refuse_others(cls.kind, "stride", "labels", "metric", "head")
         inputs = Inputs.of(options, tokenizer, WordsRecord, "words", options.max_length // 2)
         labels, tags = options.labels, [tag for record in records for tag in _tags(record)]
         if not labels or not set(tags) <= set(labels):
@@ -326,7 +327,7 @@ def _type_of(tag: str, record: WordsRecord) -> str:
     if not _TAG.fullmatch(tag):
         raise LabelError(
             "A tag must be O, B-TYPE or I-TYPE. Received:"
-            f" {listed([tag])[:40]!r}{in_place(record.place)}. Correct it, or list all tags by"
-            " `--labels`."
+            f" {listed([tag])[:40]!r}{in_place(record.place)}. Correct it; in Python the option"
+            " `labels` may list all tags."
         )
     return tag.partition("-")[2]

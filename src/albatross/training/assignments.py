@@ -118,7 +118,10 @@ def assignments_of(
         LabelError: labels that cannot be learned, or that only the dev part has.
     """
     tables = [{}] if settings.tasks is None else read_tasks_file(settings.tasks)
-    given = [replace(settings, tasks=None, **table) for table in tables]
+    given = [
+        replace(settings, tasks=None, temperature=FinetuneSettings.temperature, **table)
+        for table in tables
+    ]
     each = [effective(one, config) for one in given]
     for one in each:
         check_length(one.max_length or 0, config)

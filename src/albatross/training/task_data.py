@@ -167,6 +167,10 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
             f" of {len(records):,} and a --hold-out of {settings.hold_out:g}. Give more, or leave"
             " the option out."
         )
+    is_written = isinstance(task, GenerationTask)
+    settings.refuse_unused(
+        **dict.fromkeys(("decoder", "target_length"), (is_written, "a task that writes"))
+    )
     if isinstance(task, GenerationTask):
         task = replace(task, decoder=settings.decoder, target_length=settings.target_length)
     train = limit_records(records, settings.limit, settings.seed)
