@@ -103,18 +103,18 @@ def needed(kind):
 )
 def test_what_nothing_would_look_at_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
-        FinetuneSettings("model", "out", train="a.tsv", **values)
+        FinetuneSettings(Path("model"), Path("out"), train=Path("a.tsv"), **values)
 
 
 @pytest.mark.parametrize("values", [{"batch_start": 0.5}, {"replay_share": 0.5}], ids=str)
 def test_what_nothing_in_a_pre_training_would_look_at_is_refused(values):
     with pytest.raises(ConfigError, match="goes with --"):
-        PretrainSettings("shards", "out", **values)
+        PretrainSettings(Path("shards"), Path("out"), **values)
 
 
 def test_a_loss_that_nothing_is_measured_for_is_refused():
     with pytest.raises(ConfigError, match="`--max-loss` goes with --dev"):
-        ExportSettings("model", "out", max_loss=1.0)
+        ExportSettings(Path("model"), Path("out"), max_loss=1.0)
 
 
 @pytest.mark.parametrize("paths", [(), ("one",), "one"])

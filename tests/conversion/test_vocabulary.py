@@ -107,9 +107,10 @@ def test_a_model_is_not_replaced_by_what_is_made_of_it(pretrained, extended, wor
     model = copy_of(pretrained)
     extending = ExtendVocabularySettings(model, model, words=words)
     swapping = SwapVocabularySettings(extended, model, tokenizer=model)
-    for verb, settings in ((extend_vocabulary, extending), (swap_vocabulary, swapping)):
-        with pytest.raises(FolderError, match="must not write over what it reads"):
-            verb(settings)
+    with pytest.raises(FolderError, match="must not write over what it reads"):
+        extend_vocabulary(extending)
+    with pytest.raises(FolderError, match="must not write over what it reads"):
+        swap_vocabulary(swapping)
     assert read_weights(model).keys() == read_weights(pretrained).keys()
 
 

@@ -134,16 +134,6 @@ def test_a_folder_in_the_place_of_a_file_is_one_clear_error(tmp_path):
 
 
 @pytest.mark.parametrize("packing", PACK)
-def test_a_whole_text_says_what_is_wrong_with_its_file(tmp_path):
-    (tmp_path / "a.txt").write_bytes(b"a gull\n\xff")
-    with pytest.raises(DataError, match="must be UTF-8"):
-        read_text(tmp_path / "a.txt")
-    with pytest.raises(DataError, match="readable to its end"):
-        read_text(tmp_path / "b.txt")
-    (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
-    assert read_text(tmp_path / "c.txt") == "one\ntwo"
-
-
 def test_an_endless_line_is_named_and_never_held(tmp_path, monkeypatch, packing):
     monkeypatch.setattr(text_files, "LONGEST_LINE", 2**16)
     endless = PACK[packing](b"fine\n") + PACK[packing](b"gull" * 2**18) * 32
@@ -153,6 +143,16 @@ def test_an_endless_line_is_named_and_never_held(tmp_path, monkeypatch, packing)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2**24  # a packing's own window is at most 8 MB
+
+
+def test_a_whole_text_says_what_is_wrong_with_its_file(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"a gull\n\xff")
+    with pytest.raises(DataError, match="must be UTF-8"):
+        read_text(tmp_path / "a.txt")
+    with pytest.raises(DataError, match="readable to its end"):
+        read_text(tmp_path / "b.txt")
+    (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    assert read_text(tmp_path / "c.txt") == "one\ntwo"
 
 
 def test_the_longest_line_is_a_line(tmp_path, monkeypatch):

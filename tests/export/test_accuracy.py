@@ -193,7 +193,7 @@ def test_heads_for_answers_are_looked_into(tmp_path, ruined):
         if ruined:
             arrays[f"beam_qa.{ruined}.weight"] *= -1
     with nullcontext() if not ruined else pytest.warns(AlbatrossWarning, match="their spread"):
-        check_probes(*engines, "int8")
+        check_probes(engines[0], engines[1], "int8")
 
 
 def test_a_difference_is_a_share_of_the_outputs_spread():

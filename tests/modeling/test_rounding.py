@@ -17,6 +17,8 @@ from albatross.export.quantization import quantise
 from albatross.export.step_graphs import write_step_graphs
 from albatross.head_spec import HeadSpec
 from albatross.modeling import rounding
+from albatross.modeling.beam_head import BeamQuestionHead
+from albatross.modeling.heads import ClassHead
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.rounding import RoundedLinear, round_weights, rounded
 from albatross.modeling.with_heads import AlbertWithHeads
@@ -114,21 +116,25 @@ def test_a_head_of_many_classes_is_multiplied_in_8_bits():
     given = AlbertWithHeads(CONFIG, heads={"tags": HeadSpec("token", 128)}, seed=0).eval()
     round_weights(given)
     head, rows = given.get_submodule("tags"), torch.randn(5, CONFIG.hidden_size)
+    assert isinstance(head, ClassHead)
     whole = rounded(rows, LARGEST_ACTIVATION) @ rounded(head.weight, LARGEST_WEIGHT).T
     torch.testing.assert_close(head(rows), whole + head.bias)
 
 
 def test_ends_of_beams_are_told_by_the_rounded_matrix():
     heads = {"beam_qa": HeadSpec("beam_span", 0)}
-    plain, small = (AlbertWithHeads(CONFIG, heads=heads, seed=0).eval() for _ in range(2))
-    round_weights(small)
-    matrix = plain.get_submodule("beam_qa").end_dense.weight
+    models = [AlbertWithHeads(CONFIG, heads=heads, seed=0).eval() for _ in range(2)]
+    round_weights(models[1])
+    plain, small = (model.get_submodule("beam_qa") for model in models)
+    assert isinstance(plain, BeamQuestionHead)
+    assert isinstance(small, BeamQuestionHead)
+    matrix = plain.end_dense.weight
     given = torch.randn(1, 9, CONFIG.hidden_size), torch.tensor([[2, 5]]), torch.zeros(1, 9) > 0
-    before = plain.get_submodule("beam_qa").end_logits(*given)
+    before = plain.end_logits(*given)
     with torch.no_grad():
         matrix.copy_(rounded(matrix, LARGEST_WEIGHT))
-    found = small.get_submodule("beam_qa").end_logits(*given)
-    torch.testing.assert_close(found, plain.get_submodule("beam_qa").end_logits(*given))
+    found = small.end_logits(*given)
+    torch.testing.assert_close(found, plain.end_logits(*given))
     assert not torch.equal(found, before)
 
 

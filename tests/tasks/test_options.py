@@ -15,6 +15,11 @@ def test_lengths_and_files_are_options_of_every_kind():
     TaskOptions(max_length=9, stride=3, format="text", columns={"text": "a"}).refuse_others("any")
 
 
+def test_a_stride_is_for_kinds_that_cut():
+    with pytest.raises(ConfigError, match="fill-mask has no use for `stride`"):
+        TaskOptions(stride=3).refuse_others("fill-mask", cuts=False)
+
+
 def test_a_metric_is_one_of_the_kinds_own():
     assert (chosen_metric("", ("f1", "exact")), chosen_metric("exact", ("f1", "exact"))) == (
         "f1",

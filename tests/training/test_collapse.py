@@ -26,8 +26,15 @@ CONFIG = variant(
 )
 
 
-def watch(spread=0.0, loss: float | None = ENTROPY, warmup=0.1):
-    return CollapseWatch(ignorant_loss=loss, steps=STEPS, warmup=warmup, spread=lambda: spread)
+def watch(spread=0.0, loss: float | None = ENTROPY, warmup=0.1, asked: list[float] | None = None):
+    """A watch that is told of such a spread; `asked` holds what it was told."""
+
+    def measured():
+        if asked is not None:
+            asked.append(spread)
+        return spread
+
+    return CollapseWatch(ignorant_loss=loss, steps=STEPS, warmup=warmup, spread=measured)
 
 
 def told(watching, losses):
@@ -71,15 +78,13 @@ def test_a_loss_at_the_entropy_with_equal_answers_is_a_collapse():
 
 @pytest.mark.parametrize("spread", [math.nan, 0.0, math.inf])
 def test_an_interrupted_run_is_judged_by_what_was_measured_then(tmp_path, spread):
-    log, asked = RunLog(tmp_path / "log.jsonl"), []
+    log, asked = RunLog(tmp_path / "log.jsonl"), list[float]()
     lines = [{"step": step, "loss": 0.7} for step in range(1, 41)]
     watching = watch(spread=spread)
     for line in lines:
         watching(line)
         log.append(line)
-    again = CollapseWatch(
-        ignorant_loss=ENTROPY, steps=STEPS, warmup=0.1, spread=lambda: asked.append(1) or 0.0
-    )
+    again = watch(spread=spread, asked=asked)
     for line in read_log(log.path):
         again(line)
     assert asked == []

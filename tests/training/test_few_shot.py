@@ -56,9 +56,9 @@ def run_of(folder):
 # === Ways ===
 
 
-@pytest.mark.parametrize("method", ["plain", "contrastive"])
-def test_few_texts_are_known_by_heart_and_the_folder_answers(plain, reviews, method, capsys):
-    out = few_shot(replace(plain, method=method, pairs=2))
+@pytest.mark.parametrize("values", [{"method": "plain"}, {"method": "contrastive", "pairs": 2}])
+def test_few_texts_are_known_by_heart_and_the_folder_answers(plain, reviews, values, capsys):
+    out = few_shot(replace(plain, **values))
     assert run_of(out)["metrics"]["accuracy"] == 1.0
     assert "accuracy 1.0000" in capsys.readouterr().err.splitlines()
     answers = load(out)([text for text, _ in reviews])

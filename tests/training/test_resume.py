@@ -10,6 +10,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
+from tests.tasks.check_task import TOKENIZER
 
 from albatross.errors import FolderError, TrainingError
 from albatross.modeling.model import AlbertForPreTraining
@@ -187,6 +188,6 @@ def test_a_process_that_does_not_see_the_run_is_told_of(short, interrupt):
     interrupt(2)
     with pytest.raises(TrainingError, match="Run the same command again"):
         pretrain(short)
-    workspace = Workspace("pretrain", short, {}, None, {}, world=_First(0, 2))
+    workspace = Workspace("pretrain", short, {}, TOKENIZER, {}, world=_First(0, 2))
     with pytest.raises(FolderError, match="Received: 1 of 2 without"):
         workspace._is_interrupted()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from albatross.atomic import read_json, write_json, writing
-from albatross.checkpoints.delta import check_place, vocabulary_files, vocabulary_folder
+from albatross.checkpoints.delta import check_place, stood_on, vocabulary_files, vocabulary_folder
 from albatross.checkpoints.eight_bits import check_floats
 from albatross.checkpoints.huggingface import (
     Arrays,
@@ -116,8 +116,8 @@ def missing_parts(source: Source) -> tuple[str, ...]:
 
 def _check_place(out: Path, source: Source) -> None:
     """Refuse to write over what is being read, whose tensors are still in the file, or was made."""
-    read = source.path.resolve()
-    if out.resolve() in (read, *read.parents):
+    read = [each.resolve() for each in (source.path, *stood_on(source.files))]
+    if out.resolve() in (*read, *read[0].parents):
         raise FolderError(
             f"A checkpoint must not be converted onto itself. Received: {str(out)!r} for both."
             " Name another folder."

@@ -71,6 +71,7 @@ def round_weights(model: nn.Module) -> list[str]:
         elif is_table(weight) and is_large(weight, shape):
             _turn(part, RoundedTable)
             if weight == WORD_EMBEDDINGS and head is not None:
+                assert isinstance(part, RoundedTable)
                 part.largest = LARGEST_WEIGHT  # as what is multiplied with
                 _turn(head, RoundedMaskedLMHead)
         else:

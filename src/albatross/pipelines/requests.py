@@ -113,5 +113,6 @@ def _holds_records(path: Path, task: Task[Any]) -> bool:
     endings = {suffix.lower() for suffix in path.suffixes}
     if path.is_dir() or endings & _TABLES:
         return True
-    published = task.inputs.format in FORMATS and task.inputs.format not in _PLAIN
-    return published and (task.inputs.format not in _OF_WORDS or format_of(path) not in _LINES)
+    layout = task.to_dict().get("format")
+    published = layout in FORMATS and layout not in _PLAIN
+    return published and (layout not in _OF_WORDS or format_of(path) not in _LINES)

@@ -85,7 +85,7 @@ class PretrainSettings(TrainingSettings):
     for large batches; `lamb-google` has Google's numerics, without bias correction; `stable-adamw`
     clips its steps."""
     variant: str = "albatross-mini"
-    """One of the table that `albatross info` prints."""
+    """Of a new model: one of the table that `albatross info` prints."""
     shape: Annotated[tuple[str, ...], _SHAPE] = ()
     """Values of the variant's `config.json` to replace, such as: hidden_size=192
     num_hidden_groups=2."""

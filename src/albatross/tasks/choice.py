@@ -68,7 +68,7 @@ class ChoiceTask:
         Raises:
             LabelError: a record without a right choice.
         """
-        options.refuse_others(cls.kind, "stride", "metric", "head", "mark_shared")
+        options.refuse_others(cls.kind, "metric", "head", "mark_shared")
         inputs = Inputs.of(options, tokenizer, ChoiceRecord, "choice")
         subsets = tuple(sorted({record.subset for record in records if record.subset}))
         head, metric = options.head or "classifier", options.metric or METRICS[0]

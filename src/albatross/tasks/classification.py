@@ -105,7 +105,7 @@ class ClassificationTask(TextTask):
                 texts, or names that are not one for each.
         """
         used = ("labels", "positive", "metric", "head", "calibrate", "otherwise", "mark_shared")
-        options.refuse_others(cls.kind, "stride", *used)
+        options.refuse_others(cls.kind, *used)
         labels, values = named_labels(sorted_labels(records), options.labels, len(records))
         return cls(
             name,

@@ -87,7 +87,7 @@ class FillMaskTask(TextTask):
         Raises:
             LabelError: a text with another number of gaps, or a label that is no piece.
         """
-        options.refuse_others(cls.kind, "metric")
+        options.refuse_others(cls.kind, "metric", cuts=False)
         inputs = Inputs.of(options, tokenizer, TextRecord, "text")
         task = cls(name, inputs, main_metric=options.metric or METRICS[0])
         task.check(records)

@@ -113,7 +113,7 @@ class GenerationTask:
             ConfigError: an option that this kind has no use for.
             LabelError: a record has no text that is to be written.
         """
-        options.refuse_others(cls.kind, "metric")
+        options.refuse_others(cls.kind, "metric", cuts=False)
         if options.format not in ("", _FORMAT):
             raise ConfigError(
                 f"The format of texts with texts for them must be {_FORMAT}."

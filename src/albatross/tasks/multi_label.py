@@ -83,7 +83,7 @@ class MultiLabelTask(TextTask):
         Raises:
             LabelError: a record without labels, fewer than two labels, or one that is not listed.
         """
-        options.refuse_others(cls.kind, "stride", "labels", "metric", "head", "mark_shared")
+        options.refuse_others(cls.kind, "labels", "metric", "head", "mark_shared")
         found = sorted({label for record in records for label in _labels_of(record)})
         labels = options.labels or tuple(found)
         if len(labels) < 2:

@@ -11,7 +11,7 @@ from albatross.errors import ConfigError, LabelError
 
 # An error names so many labels.
 _LABELS_SHOWN = 20
-_EVERY_KIND = ("max_length", "format", "columns")
+_EVERY_KIND = ("max_length", "stride", "format", "columns")
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,18 @@ class TaskOptions:
     mark_shared: bool = False
     word_share: float = 0.0
 
-    def refuse_others(self, kind: str, *used: str) -> None:
+    def refuse_others(self, kind: str, *used: str, cuts: bool = True) -> None:
         """Refuse what is set and not used by a kind.
+
+        Args:
+            kind: its name.
+            used: what it has a use for, beside lengths and files.
+            cuts: whether it reads a long text in windows.
 
         Raises:
             ConfigError: there is such an option.
         """
-        known = {*_EVERY_KIND, *used}
+        known = {*_EVERY_KIND, *used} - (set() if cuts else {"stride"})
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name not in known and value != getattr(USUAL, each.name):

@@ -87,7 +87,7 @@ class OrdinalTask(TextTask):
             LabelError: a record without a label, fewer than two, words without an order, or a label
                 that the order does not have.
         """
-        options.refuse_others(cls.kind, "stride", "labels", "metric", "head", "mark_shared")
+        options.refuse_others(cls.kind, "labels", "metric", "head", "mark_shared")
         labels = options.labels or sorted_labels(records)
         if not options.labels and not all(_is_number(label) for label in labels):
             raise LabelError(

@@ -73,7 +73,7 @@ class RegressionTask(TextTask):
         Raises:
             LabelError: a record without a number, or the same number everywhere.
         """
-        options.refuse_others(cls.kind, "stride", "metric", "head", "mark_shared")
+        options.refuse_others(cls.kind, "metric", "head", "mark_shared")
         values = np.array(numbers_of(records))
         if len(values) < 2 or values.min() == values.max():
             raise LabelError(

@@ -86,7 +86,7 @@ class SimilarityTask(TextTask):
             LabelError: a record that is no pair, labels that are no numbers or all the same, or
                 labels on some records alone.
         """
-        options.refuse_others(cls.kind, "stride", "metric", "head", "word_share")
+        options.refuse_others(cls.kind, "metric", "head", "word_share")
         loss, low, high = "contrastive", 0.0, 1.0
         if any(record.label is not None for record in records):
             values = numbers_of(records)

@@ -81,9 +81,7 @@ class SpansTask:
         Raises:
             LabelError: a record without a known answer, or one that does not stand in its context.
         """
-        options.refuse_others(
-            cls.kind, "stride", "no_answer", "beam", "metric", "head", "mark_shared"
-        )
+        options.refuse_others(cls.kind, "no_answer", "beam", "metric", "head", "mark_shared")
         found = any(record.is_impossible for record in records)
         no_answer = found if options.no_answer is None else options.no_answer
         inputs = Inputs.of(options, tokenizer, SpanRecord, "squad", _STRIDE)

@@ -99,7 +99,7 @@ class TaggingTask:
         Raises:
             LabelError: a record without tags, a tag that is none, or no type at all.
         """
-        options.refuse_others(cls.kind, "stride", "labels", "metric", "head")
+        options.refuse_others(cls.kind, "labels", "metric", "head")
         inputs = Inputs.of(options, tokenizer, WordsRecord, "words", options.max_length // 2)
         labels, tags = options.labels, [tag for record in records for tag in _tags(record)]
         if not labels or not set(tags) <= set(labels):

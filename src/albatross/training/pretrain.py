@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from albatross.data.sampling import PretrainingBatches, parse_stages
 from albatross.data.segments import SampleRule, SampleSource
 from albatross.data.shards import INDEX, Shard, ShardFolder
 from albatross.engine.open import open_tokenizer
-from albatross.errors import AlbatrossWarning, ConfigError, DataError
+from albatross.errors import ConfigError, DataError
 from albatross.modeling.embeddings import sinusoidal_positions
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.modeling.replaced_tokens import ReplacedTokenDetector
@@ -183,24 +182,10 @@ class _Run:
 
     # === Parts ===
 
-    def _started(self, config: AlbertConfig) -> AlbertConfig:
-        """Return the shape of the model that goes on, and warn if another is named."""
-        named = variant(self.settings.variant)
-        sizes = [(c.hidden_size, c.num_hidden_layers) for c in (config, named)]
-        if self.settings.variant != PretrainSettings.variant and sizes[0] != sizes[1]:
-            warnings.warn(
-                "A model that goes on keeps its shape. Received: --variant"
-                f" {self.settings.variant}, by option or recipe, beside --from of {sizes[0][1]}"
-                f" layers, {sizes[0][0]} wide. `albatross convert` grows a model beforehand.",
-                AlbatrossWarning,
-                stacklevel=2,
-            )
-        return config
-
     def _config(self) -> AlbertConfig:
         """Return the model's shape."""
         if self.start is not None:
-            return self._started(without_labels(read_config(self.start)))
+            return without_labels(read_config(self.start))
         shape = parse_shape(self.settings.shape)
         return variant(self.settings.variant, vocab_size=self.tokenizer.vocab_size, **shape)
 

@@ -129,26 +129,8 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
             f" {train_path.name!r}, for {kind}. Give each record its label."
         )
     mark_shared = settings.mark_shared == "yes" and kind in _READ_TOGETHER and _are_pairs(records)
-    task = _MAKERS[kind](
-        settings.name,
-        records,
-        tokenizer,
-        TaskOptions(
-            labels=settings.labels or (benchmark.names or benchmark.labels if benchmark else ()),
-            max_length=settings.max_length or TaskOptions().max_length,
-            stride=settings.stride,
-            format=layout,
-            columns=columns,
-            no_answer=settings.no_answer or None,
-            beam=settings.beam,
-            metric=settings.metric or (benchmark.metric if benchmark else ""),
-            positive=settings.positive,
-            calibrate=settings.calibrate,
-            otherwise=settings.otherwise,
-            mark_shared=mark_shared,
-            word_share=settings.word_share or 0.0,
-        ),
-    )
+    options = _options_of(settings, benchmark, format=layout, mark_shared=mark_shared)
+    task = _MAKERS[kind](settings.name, records, tokenizer, options)
     # Pairs without numbers are enough to learn from, and not to be measured on.
     unlabeled = isinstance(task, SimilarityTask) and task.loss == "contrastive"
     for part in dev.values() if unlabeled else (records, *dev.values()):
@@ -177,6 +159,26 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
     digests = {"train": data_digest(train_path), "train_records": len(train)}
     digests |= {name: data_digest(path) for name, path in dev_paths.items()}
     return TaskData(task, train, dev, tuning, len(held_out), digests, mark_shared)
+
+
+def _options_of(
+    settings: FinetuneSettings, benchmark: Benchmark | None, **more: Any
+) -> TaskOptions:
+    """Return what settings and benchmark say of a task."""
+    return TaskOptions(
+        labels=settings.labels or (benchmark.names or benchmark.labels if benchmark else ()),
+        max_length=settings.max_length or TaskOptions().max_length,
+        stride=settings.stride,
+        columns=columns_of(settings.columns),
+        no_answer=settings.no_answer or None,
+        beam=settings.beam,
+        metric=settings.metric or (benchmark.metric if benchmark else ""),
+        positive=settings.positive,
+        calibrate=settings.calibrate,
+        otherwise=settings.otherwise,
+        word_share=settings.word_share or 0.0,
+        **more,
+    )
 
 
 def limit_records(records: Sequence[Record], limit: int | None, seed: int) -> list[Record]:
