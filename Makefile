@@ -23,7 +23,7 @@ demo: $(READY)  ## the whole path, from text to an answer, in a few minutes
 	$(BIN)/albatross demo
 
 test: $(READY)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## format, lint, types, dependencies
 	$(BIN)/ruff format --check .
