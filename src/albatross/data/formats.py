@@ -36,10 +36,12 @@ class Format:
     Attributes:
         record: the class of its records
         read: yields them
+        is_published: whether its files have the columns, and may have the names, of their publisher
     """
 
     record: type
     read: Reader
+    is_published: bool = False
 
 
 def read_records(path: Path, format: str, columns: Mapping[str, str] = NO_COLUMNS) -> list[Any]:
@@ -63,14 +65,14 @@ def read_records(path: Path, format: str, columns: Mapping[str, str] = NO_COLUMN
     return at_least_one(list(FORMATS[format].read(path, columns)), path)
 
 
-def _published(layout: str, read: Callable[[Path], Iterable[Any]]) -> Reader:
-    """Return the reader of a layout whose columns are its own."""
+def _published(layout: str, record: type, read: Callable[[Path], Iterable[Any]]) -> Format:
+    """Return the format of a layout whose columns are its own."""
 
     def read_published(path: Path, columns: Mapping[str, str]) -> Iterable[Any]:
         refuse_columns(layout, columns)
         return read(path)
 
-    return read_published
+    return Format(record, read_published, is_published=True)
 
 
 FORMATS = {
@@ -79,11 +81,11 @@ FORMATS = {
     "span": Format(SpanRecord, span_records),
     "words": Format(WordsRecord, words_records),
     "source": Format(SourceRecord, source_records),
-    **{name: Format(TextRecord, _published(name, partial(read_glue, name))) for name in GLUE},
-    "squad": Format(SpanRecord, _published("squad", read_squad)),
-    "race": Format(ChoiceRecord, _published("race", read_race)),
-    "dream": Format(ChoiceRecord, _published("dream", read_dream)),
-    "swag": Format(ChoiceRecord, _published("swag", read_swag)),
-    "conll": Format(WordsRecord, _published("conll", read_conll)),
-    "slots": Format(WordsRecord, _published("slots", read_slots)),
+    **{name: _published(name, TextRecord, partial(read_glue, name)) for name in GLUE},
+    "squad": _published("squad", SpanRecord, read_squad),
+    "race": _published("race", ChoiceRecord, read_race),
+    "dream": _published("dream", ChoiceRecord, read_dream),
+    "swag": _published("swag", ChoiceRecord, read_swag),
+    "conll": _published("conll", WordsRecord, read_conll),
+    "slots": _published("slots", WordsRecord, read_slots),
 }

@@ -21,6 +21,8 @@ FloatArray = NDArray[np.float64]
 JUDGED_COLUMNS = ("exact", "f1", "has_answer", "gave_text", "no_answer_score")
 """What the figures need of each question; `judge_span` gives it."""
 _EXACT, _F1, _HAS_ANSWER, _GAVE_TEXT, _NO_ANSWER_SCORE = range(5)
+# Sums of figures in another order differ by less.
+_ROUNDING = 1e-9
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -104,6 +106,18 @@ def best_exact(judged: FloatArray) -> BestThreshold:
 def best_f1(judged: FloatArray) -> BestThreshold:
     """Return the threshold with the highest F1 on these very questions."""
     return _best_threshold(judged, _F1)
+
+
+def reaching_threshold(judged: FloatArray) -> float:
+    """Return a threshold at which these questions have the highest F1.
+
+    That of `best_f1`, except where it is best to say of every question that it has no answer: the
+    official script calls that 0, as of probabilities, and scores may lie below.
+    """
+    best = best_f1(judged)
+    if span_metrics(judged, best.threshold)["f1"] >= best.score - _ROUNDING:
+        return best.threshold
+    return float(judged[:, _NO_ANSWER_SCORE].min()) - 1.0
 
 
 def _best_threshold(judged: FloatArray, column: int) -> BestThreshold:

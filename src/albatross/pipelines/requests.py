@@ -11,6 +11,7 @@ from typing import Any
 
 from albatross.data.columns import columns_of
 from albatross.data.formats import FORMATS
+from albatross.data.records import WordsRecord
 from albatross.data.text_files import format_of, read_lines
 from albatross.errors import DataError
 from albatross.settings.answering import PredictSettings
@@ -19,8 +20,8 @@ from albatross.tasks.words import TextWords
 
 # Files of records by their endings; others are lines of text, or records of a published layout.
 _TABLES = {".tsv", ".csv", ".jsonl", ".parquet", ".json", ".conll"}
-_PLAIN = {"text", "choice", "span", "words", "source"}
-_OF_WORDS, _LINES = {"conll", "slots"}, {".txt", ""}
+# What such a file of words is called; one that merely ends so is lines of text, which taggers read.
+_COLUMNS, _LINES = ".conll", {".txt", ""}
 # What records say of their labels, and what stands for no label.
 _LABELS = {
     "label": None,
@@ -106,13 +107,11 @@ def title_of(record: Any) -> str:
 
 
 def _holds_records(path: Path, task: Task[Any]) -> bool:
-    """Whether a path holds records: by its name, or because the task's files have any name.
-
-    What ends as text does is lines, which a tagger can read.
-    """
-    endings = {suffix.lower() for suffix in path.suffixes}
-    if path.is_dir() or endings & _TABLES:
+    """Whether a path holds records: by its name, or because the task's files may have any name."""
+    if path.is_dir() or format_of(path) in _TABLES:
         return True
-    layout = task.to_dict().get("format")
-    published = layout in FORMATS and layout not in _PLAIN
-    return published and (layout not in _OF_WORDS or format_of(path) not in _LINES)
+    layout = FORMATS.get(task.to_dict().get("format", ""))
+    if layout is None or not layout.is_published:
+        return False
+    is_lines = format_of(path) in _LINES and _COLUMNS not in path.suffixes
+    return not (layout.record is WordsRecord and is_lines)

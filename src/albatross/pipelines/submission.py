@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from albatross.atomic import write_file, write_json
 from albatross.data.records import SpanRecord, TextRecord
 from albatross.errors import DataError, LabelError
 from albatross.tasks.answers import AnyAnswer
 from albatross.tasks.benchmarks import BENCHMARKS, Benchmark, stem_of
+from albatross.tasks.inputs import sigmoid
 from albatross.tasks.task import Task
 
 GLUE_FILES = tuple(
@@ -196,7 +199,7 @@ def write_squad_answers(
 
 def _probability(answer: Mapping[str, Any]) -> float:
     """Return how probable it is that there is no answer: 1 is the official script's threshold."""
-    return 0.5 + 0.5 * math.tanh(float(answer["no_answer_score"]) / 2)
+    return sigmoid(np.array([float(answer["no_answer_score"])])).item()
 
 
 def _check_counts(records: Sequence[object], answers: Sequence[object]) -> None:

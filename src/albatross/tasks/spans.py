@@ -20,7 +20,13 @@ from albatross.data.packing import IGNORED_LABEL, Example
 from albatross.data.records import SpanRecord
 from albatross.errors import DataError, LabelError
 from albatross.head_spec import HeadSpec
-from albatross.metrics.spans import best_exact, best_f1, judge_span, span_metrics
+from albatross.metrics.spans import (
+    best_exact,
+    best_f1,
+    judge_span,
+    reaching_threshold,
+    span_metrics,
+)
 from albatross.tasks.answers import AnyAnswer, SpanAnswer
 from albatross.tasks.inputs import PAIR_SPECIALS, Inputs, most_context
 from albatross.tasks.options import USUAL, TaskOptions, chosen_metric, in_place, read_back
@@ -32,8 +38,6 @@ METRICS = ("f1", "exact")
 _MOST_QUESTION, _STRIDE = 64, 128
 # What a question scores whose context holds nothing to answer with.
 _NOTHING_FOUND = 1e4
-# Sums in another order.
-_NEARLY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -259,13 +263,7 @@ class SpansTask:
         """
         if not self.no_answer:
             return self
-        judged = self.judge(answers, records)
-        best = best_f1(judged)
-        # Where it is best to say that nothing has an answer, the official script's threshold is
-        # that of probabilities, 0; the scores here may lie below.
-        is_reached = span_metrics(judged, best.threshold)["f1"] >= best.score - _NEARLY
-        threshold = best.threshold if is_reached else float(judged[:, -1].min()) - 1.0
-        return replace(self, threshold=threshold)
+        return replace(self, threshold=reaching_threshold(self.judge(answers, records)))
 
     def transformers_keys(self) -> dict[str, Any]:
         """Return the keys by which transformers knows the plain head; it has no beam head."""
