@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from albatross.atomic import check_free, read_json, write_json, writing
+from albatross.atomic import check_free, made_by_one, read_json, write_json, writing
 from albatross.errors import FolderError
 
 LONG_AGO = (0.0, time.time() - 3_600)
@@ -235,6 +235,42 @@ def test_an_error_about_the_draft_is_the_folders(tmp_path):
 def test_an_error_of_reading_stays_what_it_is(tmp_path):
     with pytest.raises(FileNotFoundError), writing(tmp_path / "out"):
         (tmp_path / "corpus.txt").read_text()
+
+
+# === One process at a time ===
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks")
+def test_a_place_is_held_until_its_process_ends_however_that_may_be(tmp_path):
+    out = tmp_path / "deep" / "out"
+    code = (
+        "import time; from pathlib import Path; from albatross.atomic import made_by_one\n"
+        f"with made_by_one(Path({str(out)!r})):\n"
+        "    print('here', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with (
+            pytest.raises(FolderError, match=r"one process at a time.* another is at work"),
+            made_by_one(out),
+        ):
+            pass
+        with made_by_one(tmp_path / "deep" / "other"):
+            pass
+        process.kill()
+    with made_by_one(out):
+        assert os.listdir(out.parent) == [".out.lock"]
+    assert os.listdir(out.parent) == []
+
+
+def test_a_place_that_cannot_be_held_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(FolderError, match=r"must be writable\. Received: .*/file/out'"),
+        made_by_one(tmp_path / "file" / "out"),
+    ):
+        pass
 
 
 # === JSON ===

@@ -25,7 +25,7 @@ from albatross.errors import FolderError
 _OWN_FILES = re.compile(
     r"(base|config|run|task|report|shards|tokenizer|tokenizer_config|special_tokens_map|albert_config|vocabulary)\.json"
     r"|log\.jsonl|model\.safetensors|spiece\.model|vocab\.txt|README\.md|(report|curves|index)\.html|(albatross|tokenizer|word_part)\.js|[\w.-]+\.onnx"
-    r"|(train|held-out)-\d+\.(tokens|sentences|documents)\.npy|\.[\w.-]+\.writing"
+    r"|(train|held-out)-\d+\.(tokens|sentences|documents)\.npy|\.[\w.-]+\.(writing|lock)"
     r"|checkpoint|model\.ckpt-best\.(index|data-00000-of-00001)"
 )
 _OWN_FOLDERS = {"training_state"}
@@ -98,6 +98,53 @@ def check_free(out: Path) -> None:
             "An output folder must be new, empty, or one that albatross wrote before."
             f" Received: {str(out)!r}, which holds {(foreign or names)[0]!r}. Name another place."
         )
+
+
+@contextmanager
+def made_by_one(out: Path) -> Iterator[None]:
+    """Keep other processes from making a folder for as long as the block runs.
+
+    What is locked is a hidden file beside it, as the folder itself is replaced on the way.
+
+    Raises:
+        FolderError: another process makes it, or nothing can be written there.
+    """
+    place = out.resolve()
+    path = place.with_name(f".{place.name}.lock")
+    with _blaming(out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with held(path, out):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path, out: Path) -> Iterator[None]:
+    """Lock a file or folder that stands for `out` while it is made.
+
+    The lock goes with its process, however that ends. Without such locks (Windows, some shared file
+    systems) nobody is refused.
+
+    Raises:
+        FolderError: another process has it.
+    """
+    lock = None
+    try:
+        lock = _locked(path)
+    except BlockingIOError as error:
+        raise FolderError(
+            f"A folder must be made by one process at a time. Received: {str(out)!r}, at which"
+            " another is at work. Wait for it, or name another place."
+        ) from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        _unlock(lock)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -261,16 +308,28 @@ def _lock(folder: Path) -> int | None:
     Without such locks (Windows) nothing is ever nobody's.
     """
     try:
+        return _locked(folder)
+    except OSError:
+        return None
+
+
+def _locked(path: Path) -> int | None:
+    """Return the lock of a file or folder; None on systems without such locks.
+
+    Raises:
+        BlockingIOError: another process has it.
+        OSError: it cannot be opened, or its file system has no locks.
+    """
+    try:
         import fcntl
     except ImportError:
         return None
-    number = None
+    number = os.open(path, os.O_RDONLY)
     try:
-        number = os.open(folder, os.O_RDONLY)
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        _unlock(number)
-        return None
+        os.close(number)
+        raise
     return number
 
 

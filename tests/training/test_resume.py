@@ -6,6 +6,7 @@ import random
 import resource
 import signal
 import sys
+import time
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -16,7 +17,8 @@ from albatross.errors import FolderError, TrainingError
 from albatross.modeling.model import AlbertForPreTraining
 from albatross.training.distributed import World
 from albatross.training.pretrain import pretrain
-from albatross.training.run_log import RunLog, read_log
+from albatross.training.run_log import LOG, RunLog, read_log
+from albatross.training.trainer import Trainer
 from albatross.training.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
@@ -172,6 +174,26 @@ def test_a_run_that_could_not_be_finished_tells_of_its_last_evaluation_once(shor
     assert evaluated == [1, 2, 3, 3]
     pretrain(settings)
     assert [line["step"] for line in read_log(settings.out / "log.jsonl")] == evaluated
+
+
+def test_a_second_process_does_not_train_into_a_folder(short, start, tmp_path):
+    settings = replace(short, steps=100_000)
+    process = start(pretrain, settings)
+    while not (settings.out / LOG).is_file():
+        assert process.is_alive()
+        time.sleep(0.05)
+    with pytest.raises(FolderError, match="another is at work"):
+        pretrain(settings)
+    assert process.is_alive()
+    process.kill()
+    process.join()
+    with pytest.raises(TrainingError, match="here"), patch.object(Trainer, "step", stopping):
+        pretrain(settings)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def stopping(trainer):
+    raise TrainingError("here")
 
 
 class _First(World):

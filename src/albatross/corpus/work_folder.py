@@ -7,7 +7,6 @@ Parts of another build are thrown away; one folder is never used by two processe
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import warnings
@@ -17,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from albatross.atomic import read_json, write_file, write_json
+from albatross.atomic import held, read_json, write_file, write_json
 from albatross.corpus.chunks import Group
 from albatross.corpus.parts import part_path
 from albatross.errors import AlbatrossWarning, FolderError
@@ -54,16 +53,13 @@ class WorkFolder:
         path = place.with_name(f".{place.name}.parts")
         with writing_parts(out):
             path.mkdir(parents=True, exist_ok=True)
-            lock = _locked(path, out)
-            try:
-                _claim(path, json.loads(json.dumps(manifest)), {group.key for group in groups})
-                yield cls(path)
-            except BaseException as error:
-                _leave(path, error)
-                raise
-            finally:
-                if lock is not None:
-                    os.close(lock)
+            with held(path, out):
+                try:
+                    _claim(path, json.loads(json.dumps(manifest)), {group.key for group in groups})
+                    yield cls(path)
+                except BaseException as error:
+                    _leave(path, error)
+                    raise
 
     def has(self, group: str, number: int) -> bool:
         """Whether a part is there and whole; a power cut may leave a torn one."""
@@ -157,28 +153,3 @@ def _leave(path: Path, error: BaseException) -> None:
     elif isinstance(error, KeyboardInterrupt):
         parts = "1 part is" if count == 1 else f"{count:,} parts are"
         print(f"{parts} kept: the same command goes on with them.", file=sys.stderr)
-
-
-def _locked(path: Path, out: Path) -> int | None:
-    """Lock the folder for as long as this process lives; None on systems without such locks.
-
-    Raises:
-        FolderError: another process has it.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    number = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(number)
-        raise FolderError(
-            f"A folder must be built by one process at a time. Received: {str(out)!r}, at which"
-            " another is at work. Wait for it, or name another place."
-        ) from error
-    except OSError:  # a shared file system without locks
-        os.close(number)
-        return None
-    return number

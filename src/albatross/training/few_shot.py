@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from albatross.atomic import made_by_one
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, weight_files
 from albatross.data.columns import check_labels_given, columns_of
@@ -65,7 +66,7 @@ def few_shot(settings: FewShotSettings) -> Path:
     """Learn a classification from a few texts of each class, and write a model folder.
 
     Raises:
-        FolderError: no model folder, or the output's place is taken.
+        FolderError: no model folder, or the output's place is taken or worked at.
         WeightsError: the model has no head for masked words, where one is needed.
         DataError: the records cannot be used.
         ConfigError: a pattern or word that does not fit, sequences longer than the model's
@@ -80,7 +81,9 @@ def few_shot(settings: FewShotSettings) -> Path:
                 "Few texts are learned in one process. Received: a group of"
                 f" {world.size}. Start it without torchrun."
             )
-        return _Run(on_devices(settings, world), world).run()
+        run = _Run(on_devices(settings, world), world)
+        with made_by_one(settings.out):
+            return run.run()
 
 
 @dataclass(frozen=True)

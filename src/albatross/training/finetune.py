@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from albatross.atomic import read_json
+from albatross.atomic import made_by_one, read_json
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import (
     CONFIG,
@@ -45,7 +45,7 @@ def finetune(settings: FinetuneSettings) -> Path:
     """Fine-tune a model on labelled records and write a model folder.
 
     Raises:
-        FolderError: no model folder, or the output's place is taken.
+        FolderError: no model folder, or the output's place is taken or worked at.
         DataError: the records cannot be used.
         ConfigError: sequences longer than the model's positions, options that do not go together,
             or an interrupted run of other settings in the output's place.
@@ -62,8 +62,15 @@ def finetune(settings: FinetuneSettings) -> Path:
         settings = on_devices(settings, world)
         if settings.seeds > 1:
             data = _Run(settings, world).data  # refuses what any of them would
-            return train_seeds(settings, lambda one: _Run(one, world).run(), data)
-        return _Run(settings, world).run()
+            return train_seeds(settings, lambda one: _trained(one, world), data)
+        return _trained(settings, world)
+
+
+def _trained(settings: FinetuneSettings, world: World) -> Path:
+    """Refuse what does not go together, then train, and return the folder."""
+    run = _Run(settings, world)
+    with made_by_one(settings.out):
+        return run.run()
 
 
 class _Run:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from albatross.atomic import made_by_one
 from albatross.checkpoints.locate import find_model
 from albatross.checkpoints.model_folder import read_config, read_weights, weight_files
 from albatross.config import AlbertConfig, variant, without_labels
@@ -59,7 +61,7 @@ def pretrain(settings: PretrainSettings) -> Path:
         The folder; with `dry_run` the page with the plan, and nothing is trained.
 
     Raises:
-        FolderError: no shard folder, no such model, or the output's place is taken.
+        FolderError: no shard folder, no such model, or the output's place is taken or worked at.
         ConfigError: samples longer than the model's positions, shards of another tokenizer than its
             own, or an interrupted run of other settings in the output's place.
         DataError: the text is too little for a sample, or no word vectors are in the file of them.
@@ -68,7 +70,10 @@ def pretrain(settings: PretrainSettings) -> Path:
     set_threads(settings.threads)
     tune_heap("memory" if settings.activation_checkpointing else "speed")
     with joined(settings.device) as world:
-        return _Run(on_devices(settings, world), world).run()
+        run = _Run(on_devices(settings, world), world)
+        trains = world.is_first and not settings.dry_run
+        with made_by_one(settings.out) if trains else nullcontext():
+            return run.run()
 
 
 class _Run:
