@@ -15,6 +15,7 @@ LABELS = [
     ("intent", "please set an alarm for seven am", "alarm"),
     ("intent", "my dog ate a red shoe", "oos"),
     ("spam", "WINNER! You have won 1000 pounds. To claim call 09061701461 now", "spam"),
+    ("spam", "WINNER! Claim your free prize now", "spam"),
     ("spam", "ok, see you at six then", "ham"),
     ("question-type", "Where do penguins live?", "LOC"),
     ("question-type", "How many legs has a spider?", "NUM"),

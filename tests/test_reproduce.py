@@ -1,18 +1,26 @@
 """The script that remakes docs/results.md: what it makes anew, what it keeps, and what it says."""
 
+import gzip
 import json
 import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from albatross.data.records import TextRecord
+from albatross.engine.open import open_model
+from albatross.tasks.answers import Answer
+from albatross.tasks.task import score
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import reproduce  # noqa: E402 (a script beside its rooms, no package)
-from tables import builtins, little_text, tasks  # noqa: E402
+from tables import builtins, files, little_text, tasks  # noqa: E402
 from tables.table import Place, Table, definition  # noqa: E402
 
 
@@ -203,6 +211,74 @@ def test_layers_ship_unless_they_lose_more_than_a_point(layers, whole, way):
     values = {"layers": layers, "whole": whole}
     found = {key: [{"metrics": {"f1": one}} for one in parts] for key, parts in values.items()}
     assert builtins.shipped({**found, "baselines": [0.8] * len(layers)}, "f1") == way
+
+
+def test_a_way_that_was_not_tried_does_not_ship():
+    found = {"whole": [{"metrics": {"f1": 0.9}}], "baselines": [0.8]}
+    assert builtins.shipped(found, "f1") == "whole"
+    assert builtins.shipped({**found, "baselines": [0.9]}, "f1") is None
+
+
+# === Folds ===
+
+
+@pytest.fixture
+def messages(place):
+    """Messages of which each stands there twice, but for its number and capitals."""
+    words = ("gull", "storm", "harbour", "sheep", "letter", "rain", "tern", "boat", "sea", "film")
+    texts = [f"{a} meets the {b}" for a in words for b in words]
+    spam = [f"WIN the {a} and a {b} at 0{i}800" for i, a in enumerate(words) for b in words]
+    rows = [f"ham\t{each}" for text in texts for each in (text, text.upper())]
+    rows += [f"spam\t{each}" for text in spam for each in (text, text.lower().replace("0", "7"))]
+    folder = place.data / "sms-spam"
+    folder.mkdir(parents=True)
+    with gzip.open(folder / "SMSSpamCollection.tsv.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(rows) + "\n")
+    return [tuple(row.split("\t")[::-1]) for row in rows]
+
+
+def rows_of(place, part, end):
+    lines = (place.work / "records" / f"spam-{part}-{end}.tsv").read_text().splitlines()
+    return [tuple(line.split("\t")) for line in lines[1:]]
+
+
+def test_each_message_is_left_out_once_with_those_alike(place, messages):
+    files.write_spam(place)
+    parts = [str(fold) for fold in range(files.FOLDS)]
+    left_out = {part: rows_of(place, part, "test") for part in parts}
+    assert sorted(row for rows in left_out.values() for row in rows) == sorted(messages)
+    for part, rows in left_out.items():
+        assert len(rows) == len(messages) / files.FOLDS
+        learned = {text.lower() for text, _ in rows_of(place, part, "labelled")}
+        assert not learned & {text.lower() for text, _ in [*rows, *rows_of(place, part, "bare")]}
+
+
+def test_a_tenth_of_what_is_learned_tunes_and_nothing_is_lost(place, messages):
+    files.write_spam(place)
+    train, tune, plain, both = (
+        rows_of(place, "all", end) for end in ("train", "tune", "plain", "labelled")
+    )
+    assert sorted([*train, *tune]) == sorted(both)
+    assert sorted(plain) == sorted(messages)
+    assert len(tune) == len(both) / 10
+    assert not any("0" in text or "7" in text for text, _ in set(both) - set(plain))
+
+
+def test_answers_of_several_models_are_scored_as_those_of_one(finetuned):
+    task: Any = open_model(finetuned).task
+    draw = np.random.default_rng(0)
+    labels = [task.labels[at] for at in draw.integers(2, size=60)]
+    answers = [
+        Answer(label, share, {label: share, other: 1 - share})
+        for label, share in zip(labels, draw.uniform(0.5, 1, 60), strict=True)
+        for other in set(task.labels) - {label}
+    ]
+    records = [TextRecord("", label=task.labels[at]) for at in draw.integers(2, size=60)]
+    whole = builtins._pooled([(task, answers, records)])
+    parts = [(task, answers[a:b], records[a:b]) for a, b in ((0, 10), (10, 45), (45, 60))]
+    assert builtins._pooled(parts) == whole
+    assert whole["metrics"] == score(task, answers, records)
+    assert whole["intervals"]["macro_f1"]["low"] < whole["metrics"]["macro_f1"]
 
 
 def test_nothing_is_installed_from_a_folder_that_is_not_there(tmp_path):

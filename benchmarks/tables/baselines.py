@@ -46,11 +46,18 @@ def baseline_score(
         run: its `run.json`
         dev: the records to score; those of the run by default
     """
+    return score(*baseline_answers(baseline, out, run, dev))
+
+
+def baseline_answers(
+    baseline: str, out: Path, run: dict[str, Any], dev: Path | None = None
+) -> tuple[Any, list[Any], list[Any]]:
+    """Return the task, what the baseline answers, and the records, likewise."""
     settings = FinetuneSettings(**{**run["settings"], "recipe": None})
     data = read_task_data(settings, open_tokenizer(out, read_config(out)))
     records = next(iter(data.dev.values())) if dev is None else data.task.read(dev)
     train = [*data.train, *data.tuning]
-    return score(data.task, BASELINES[baseline](data.task, train, records), records)
+    return data.task, BASELINES[baseline](data.task, train, records), records
 
 
 def word_counts() -> Pipeline:

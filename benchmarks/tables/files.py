@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -26,6 +27,10 @@ from albatross.data.text_files import read_lines
 from albatross.rng import stream
 from tables.table import Place
 
+FOLDS = 5
+"""How many models each leave a part out, where a set has no part to be scored on."""
+# Words by which most spam of the SMS set is told: numbers and addresses.
+_TELLING = re.compile(r"\d|www|http")
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
 _WRITING = RLock()
@@ -179,7 +184,6 @@ def write_builtin_records(place: Place) -> None:
     if (work / "orders.tsv").is_file():
         return
     work.mkdir(parents=True, exist_ok=True)
-    _write_spam(data / "sms-spam" / "SMSSpamCollection.tsv.gz", work)
     _write_intents(data / "clinc150" / "data_full.json.gz", work)
     _write_entities(data, work)
     _write_inferences(data / "glue" / "SNLI" / "train.tsv.gz", work)
@@ -189,19 +193,48 @@ def write_builtin_records(place: Place) -> None:
     _write_orders(shards, work)
 
 
-def _write_spam(path: Path, work: Path) -> None:
-    """Part the messages, a fifth of each kind to be scored on; equal ones stay together."""
-    rows = [tuple(line.split("\t", 1)) for line in _lines(path)]
-    draw = stream(0, "spam")
-    parts: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
+@one_at_a_time
+def write_spam(place: Place) -> None:
+    """Part the messages into folds; of what each fold leaves to be learned a tenth is to tune by.
+
+    A message is there as it is and without the words that most spam of this set is told by. Those
+    that differ only in such words, in capitals or in marks stay together.
+    """
+    work = place.work / "records"
+    if (work / "spam-all-tune.tsv").is_file():
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    path = place.data / "sms-spam" / "SMSSpamCollection.tsv.gz"
+    rows = [(text, label) for label, text in (line.split("\t", 1) for line in _lines(path))]
+    number = {}
     for label in ("ham", "spam"):
-        texts = sorted({row[1] for row in rows if row[0] == label})
-        chosen = {texts[i] for i in draw.permutation(len(texts))[: len(texts) // 5]}
-        for row in rows:
-            if row[0] == label:
-                parts["test" if row[1] in chosen else "train"].append((row[1], label))
-    for name, part in parts.items():
-        write_table(work / f"spam-{name}.tsv", part)
+        alike = sorted({_letters(text) for text, each in rows if each == label})
+        order = stream(0, "spam", label).permutation(len(alike))
+        number |= {(alike[at], label): int(i) for i, at in enumerate(order)}
+    placed = [(number[_letters(text), label], (text, label)) for text, label in rows]
+    for part in (*map(str, range(FOLDS)), "all"):
+        test = [row for i, row in placed if str(i % FOLDS) == part]
+        rest = [(i // FOLDS % 10 == 0, row) for i, row in placed if str(i % FOLDS) != part]
+        kept = [row for tunes, row in rest if not tunes], [row for tunes, row in rest if tunes]
+        train, tune = ([*part, *map(_bare, part)] for part in kept)
+        write_table(work / f"spam-{part}-plain.tsv", [*kept[0], *kept[1]])
+        write_table(work / f"spam-{part}-labelled.tsv", [*train, *tune])
+        if test:
+            write_table(work / f"spam-{part}-test.tsv", test)
+            write_table(work / f"spam-{part}-bare.tsv", map(_bare, test))
+        write_table(work / f"spam-{part}-train.tsv", train)
+        write_table(work / f"spam-{part}-tune.tsv", tune)
+
+
+def _bare(row: tuple[str, str]) -> tuple[str, str]:
+    """Return a message without words that hold a digit or an address, if any are left."""
+    text, label = row
+    return " ".join(word for word in text.split() if not _TELLING.search(word)) or text, label
+
+
+def _letters(text: str) -> str:
+    """Return the letters of a message in small, without such words; all of it if there are none."""
+    return "".join(c for c in _bare((text, ""))[0].lower() if c.isalpha()) or text
 
 
 def _write_intents(path: Path, work: Path) -> None:
