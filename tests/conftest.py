@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ def pretrain_settings(shards, runs) -> PretrainSettings:
         shards,
         runs / "pretrained",
         variant="albatross-tiny",
+        shape=("hidden_size=64", "intermediate_size=256"),
         steps=25,
         batch_tokens=512,
         max_length=64,
@@ -95,7 +97,7 @@ def finetune_settings(pretrained, runs, train_file) -> FinetuneSettings:
         epochs=60,
         batch_size=32,
         max_length=48,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         beta2=0.98,
     )
 
@@ -153,15 +155,18 @@ def with_tokenizer_json(copy_of):
 
 @pytest.fixture
 def untrained(tmp_path, pretrained):
-    """Writes a model with the task that is made for its vocabulary, its weights drawn at random."""
+    """Writes a model with the task that is made for its vocabulary, its weights drawn at random.
+
+    It has the shape of `pretrained` but for what is given.
+    """
     from albatross.checkpoints.model_folder import read_config, write_model
     from albatross.engine.open import open_tokenizer
     from albatross.modeling.with_heads import AlbertWithHeads
     from albatross.tasks.inputs import Inputs
     from albatross.tasks.task_file import write_tasks
 
-    def write(task_for):
-        config = read_config(pretrained)
+    def write(task_for, **shape):
+        config = replace(read_config(pretrained), **shape)
         tokenizer = open_tokenizer(pretrained, config)
         task = task_for(Inputs(tokenizer, 64))
         folder = tmp_path / "untrained"

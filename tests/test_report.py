@@ -79,7 +79,7 @@ def test_a_card_says_what_layers_share(changes, said):
 def test_cards_of_real_runs_name_their_shape(pretrained, finetuned):
     assert "# albatross-tiny" in (pretrained / "README.md").read_text()
     card = (finetuned / "README.md").read_text()
-    assert "hidden size 128, 4 layers that are one set of weights" in card
+    assert "hidden size 64, 4 layers that are one set of weights" in card
     assert "pipeline_tag: text-classification" in card
     assert "| accuracy | 1.0000 |" in card
 

@@ -173,9 +173,9 @@ def test_damage_is_one_clear_error(exported, copy_of, engine, name):
 @pytest.mark.parametrize(
     "sizes",
     [
-        {"hidden_size": 64},
+        {"hidden_size": 128},
         {"vocab_size": 300},
-        {"intermediate_size": 256},
+        {"intermediate_size": 512},
         {"max_position_embeddings": 128},
         {"inner_group_num": 2},
         {"num_hidden_groups": 2},
@@ -193,7 +193,7 @@ def test_labels_that_do_not_fit_the_head_are_refused(exported, copy_of, change_j
     folder, labels = copy_of(exported), ["a", "b", "c"]
     task = {"kind": "classification", "labels": labels, "values": labels}
     change_json(folder / "task.json", reviews={**task, "max_length": 48, "head": "classifier"})
-    with pytest.raises(WeightsError, match=r"classifier\.weight \(2, 128\) for \(3, 128\)"):
+    with pytest.raises(WeightsError, match=r"classifier\.weight \(2, 64\) for \(3, 64\)"):
         open_model(folder, engine=engine)
 
 

@@ -341,7 +341,9 @@ def test_another_vocabulary_is_refused(learned, whole, tmp_path):
         export(ExportSettings(learned, tmp_path / "out", over=whole))
 
 
-@pytest.mark.parametrize("values", [{"layer_norm_eps": 1e-5}, {"embedding_projection": False}])
+@pytest.mark.parametrize(
+    "values", [{"layer_norm_eps": 1e-5}, {"embedding_projection": False, "embedding_size": 64}]
+)
 def test_embeddings_that_are_computed_otherwise_stay(learned, whole, tmp_path, change_json, values):
     change_json(whole / "config.json", **values)
     out = export(ExportSettings(learned, tmp_path / "out", over=whole))

@@ -33,11 +33,13 @@ from albatross.info import info
 from albatross.pipelines.pipeline import load
 from albatross.settings.answering import ExportSettings, InfoSettings
 from albatross.settings.conversion import ConvertSettings
+from albatross.tasks.classification import ClassificationTask
 
 WORDS, PROJECTION = (
     "albert.embeddings.word_embeddings",
     "albert.encoder.embedding_hidden_mapping_in",
 )
+LABELS = ("no", "yes")
 LARGEST_SUM = 32_767
 # What makes whole numbers of the rows below: steps of 1 in a row whose largest value is 127.
 LARGEST_ROW = 127
@@ -237,9 +239,14 @@ def test_a_folder_in_8_bits_answers_nearly_as_its_model(small, finetuned, review
     assert 0 < np.abs(np.ptp(shares, axis=0)).max() < 0.02
 
 
-def test_a_folder_in_8_bits_says_so_and_takes_a_quarter(small, exported):
+def test_a_folder_in_8_bits_says_so_and_takes_a_quarter(untrained, tmp_path):
+    wide = {"hidden_size": 128, "intermediate_size": 512}
+    model = untrained(lambda inputs: ClassificationTask("one", LABELS, LABELS, inputs), **wide)
+    small, large = (
+        export(ExportSettings(model, tmp_path / dtype, dtype)) for dtype in ("int8", "float32")
+    )
     assert json.loads((small / "run.json").read_text())["export"] == {"dtype": "int8"}
-    sizes = [(folder / "model.safetensors").stat().st_size for folder in (small, exported)]
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (small, large)]
     assert sizes[0] / sizes[1] < 0.3
     assert "float16, float32, int8" in str(info(InfoSettings(str(small))))
 

@@ -78,7 +78,7 @@ def test_repr_says_what_is_answered_and_by_what(classify):
     assert repr(classify) == expected
 
 
-@pytest.mark.parametrize(("engine", "most"), [("onnx", 1_536), ("torch", 4_096)])
+@pytest.mark.parametrize(("engine", "most"), [("onnx", 3_072), ("torch", 4_096)])
 def test_as_many_tokens_are_computed_together_as_suit_the_engine(
     exported, engine, most, monkeypatch
 ):

@@ -11,11 +11,10 @@ from albatross.training.objectives import MaskedWords
 
 @pytest.fixture
 def short(pretrain_settings, tmp_path):
-    """A run of six steps, of half the width."""
+    """A run of six steps."""
     return replace(
         pretrain_settings,
         out=tmp_path / "out",
-        shape=("hidden_size=64", "intermediate_size=256"),
         steps=6,
         batch_tokens=128,
         evaluations=0,

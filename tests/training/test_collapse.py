@@ -16,6 +16,7 @@ from albatross.training.collapse import CollapseError, CollapseWatch, ignorant_l
 from albatross.training.example_batches import ExampleBatches
 from albatross.training.finetune import finetune
 from albatross.training.head_losses import HeadLosses
+from albatross.training.pretrain import pretrain
 from albatross.training.run_log import RunLog, read_log
 from albatross.training.schedules import Extent
 from albatross.training.trainer import Hooks, Optimization, Trainer
@@ -61,10 +62,18 @@ def run(finetune_settings, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def healed(finetune_settings, tmp_path_factory):
-    """`run.json` of a run at a rate that is too high, which began anew twice."""
+def too_fast(pretrain_settings, finetune_settings, tmp_path_factory):
+    """A run, of the published width, at a rate from which half and a quarter are not far."""
+    out = tmp_path_factory.mktemp("wide") / "out"
+    wide = pretrain(replace(pretrain_settings, out=out, shape=()))
+    return replace(finetune_settings, model=wide, learning_rate=0.012, epochs=70)
+
+
+@pytest.fixture(scope="module")
+def healed(too_fast, tmp_path_factory):
+    """`run.json` of that run, which began anew twice."""
     out = tmp_path_factory.mktemp("healed") / "out"
-    finetune(replace(finetune_settings, out=out, learning_rate=0.012, epochs=70))
+    finetune(replace(too_fast, out=out))
     return json.loads((out / "run.json").read_text(encoding="utf-8"))
 
 
@@ -163,7 +172,7 @@ def test_a_run_that_never_heals_says_so(run):
         run(limit=16, learning_rate=10.0, epochs=70)
 
 
-def test_a_restart_that_is_stopped_goes_on_as_it_was(run, healed, monkeypatch):
+def test_a_restart_that_is_stopped_goes_on_as_it_was(too_fast, healed, tmp_path, monkeypatch):
     calls, forward = [], HeadLosses.forward
 
     def interrupting(objective, batch, draw):
@@ -173,9 +182,10 @@ def test_a_restart_that_is_stopped_goes_on_as_it_was(run, healed, monkeypatch):
         return forward(objective, batch, draw)
 
     monkeypatch.setattr(HeadLosses, "forward", interrupting)
+    settings = replace(too_fast, out=tmp_path / "stopped")
     with pytest.raises(TrainingError, match="SIGTERM at step 13"):
-        run(learning_rate=0.012, epochs=70, name="stopped")
-    found = run(learning_rate=0.012, epochs=70, name="stopped")
+        finetune(settings)
+    found = json.loads((finetune(settings) / "run.json").read_text(encoding="utf-8"))
     assert (found["restarts"], found["sha256"]) == (healed["restarts"], healed["sha256"])
 
 

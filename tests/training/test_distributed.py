@@ -31,7 +31,8 @@ OPTIONS = {
 
 def torchrun(settings):
     """Run the verb in two processes."""
-    words = ["--variant", settings.variant, "--max-length", str(settings.max_length)]
+    words = ["--variant", settings.variant, "--shape", *settings.shape]
+    words += ["--max-length", str(settings.max_length)]
     for name, value in OPTIONS.items():
         words += ["--" + name.replace("_", "-"), str(value)]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -115,7 +116,7 @@ def test_two_processes_with_parted_weights_train_as_one_by_the_usual_optimizer(
 
 
 def test_depths_that_are_left_out_are_not_waited_for(pretrain_settings, tmp_path, in_two):
-    shape = ("num_hidden_layers=4", "depth_lora_rank=2", "hidden_size=64", "intermediate_size=128")
+    shape = (*pretrain_settings.shape, "depth_lora_rank=2")
     drawn = replace(pretrain_settings, **OPTIONS, shape=shape, random_depth=1)
     first, second = (replace(drawn, out=tmp_path / name) for name in ("one", "two"))
     check_same(in_two(second, "ddp"), pretrain(first))

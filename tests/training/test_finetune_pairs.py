@@ -48,6 +48,7 @@ def settings(finetune_settings, tmp_path):
         dev=write_pairs(tmp_path / "dev.tsv", 100, 1),
         name="pairs",
         epochs=12,
+        learning_rate=1e-3,
     )
 
 

@@ -23,9 +23,7 @@ from albatross.settings.corpus import BuildShardsSettings
 from albatross.tokenizer.folder import open_tokenizer
 from albatross.training import pretrain as module
 from albatross.training.distributed import World
-from albatross.training.pretrain import (
-    pretrain,
-)
+from albatross.training.pretrain import pretrain
 from albatross.training.run_log import read_log
 
 WORDPIECES = Path(__file__).parents[1] / "tokenizer" / "tiny_vocab.txt"

@@ -77,8 +77,8 @@ def test_new_positions_and_an_old_model_do_not_go_together(short, pretrained, st
 
 
 def test_a_new_shape_and_an_old_model_do_not_go_together(short, pretrained):
-    with pytest.raises(ConfigError, match="--shape hidden_size=64 with --from-model"):
-        replace(short, from_model=pretrained, shape=("hidden_size=64",))
+    with pytest.raises(ConfigError, match="--shape hidden_size=32 with --from-model"):
+        replace(short, from_model=pretrained, shape=("hidden_size=32",))
 
 
 def test_a_run_from_a_model_that_was_interrupted_ends_with_the_same_bits(
