@@ -11,16 +11,20 @@ from albatross.atomic import read_json
 from albatross.checkpoints.model_folder import RUN
 from albatross.errors import AlbatrossWarning, ConfigError, TrainingError
 from albatross.training.distributed import World
+from albatross.training.matrix_peak import matrix_peak
 from albatross.training.precision import on_devices
 from albatross.training.pretrain import pretrain
 
 CPU, GPU = World(), World(device=torch.device("cuda"))
 
 
-def torch_that_can(monkeypatch, *names, gpu=False):
-    """Let torch tell that the devices here multiply in it, or not."""
+def torch_that_can(monkeypatch, *names, gpu=False, gain=2.0):
+    """Let torch tell that the devices here multiply in it, or not, and how much faster they are."""
     told = types.MappingProxyType({"avx2": True, **dict.fromkeys(names, True)})
+    peaks = {torch.float32: 1e11, torch.bfloat16: gain * 1e11}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    measured = "albatross.training.precision.matrix_peak"
+    monkeypatch.setattr(measured, lambda _, dtype: peaks[dtype])
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
 
 
@@ -30,6 +34,21 @@ def test_a_processor_that_multiplies_in_bfloat16_does(name, short, monkeypatch):
     asked = replace(short, precision="auto")
     assert on_devices(asked, CPU) == replace(short, precision="bfloat16")
     assert on_devices(asked, GPU).precision == "float32"
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.2])
+def test_a_processor_that_gains_little_by_bfloat16_does_not(gain, short, monkeypatch):
+    """As those of Intel do whose tiles a virtual machine hides."""
+    torch_that_can(monkeypatch, "avx512_bf16", gain=gain)
+    assert on_devices(replace(short, precision="auto"), CPU).precision == "float32"
+    with pytest.warns(AlbatrossWarning, match="multiplies faster in it"):
+        on_devices(replace(short, precision="bfloat16"), CPU)
+
+
+def test_products_are_measured_once():
+    peak = matrix_peak(CPU.device, torch.float32)
+    assert 1e8 < peak < 1e14
+    assert matrix_peak(CPU.device, torch.float32) == peak
 
 
 def test_a_gpu_that_multiplies_in_bfloat16_does(short, monkeypatch):
