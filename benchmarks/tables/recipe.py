@@ -35,13 +35,14 @@ _192_BY_MUON = f"{_TINY} 14000000 {_MUON} {_192}"
 SCREENS = (
     _screen("adamw, rate 1e-3", f"{_TINY} 12000000"),
     _screen("adamw, rate 2e-3", f"{_TINY} 12000000 --learning-rate 2e-3 {_FP32}", 2),
-    _screen("muon, rate 1e-3", f"{_TINY} 11500000 --optimizer muon"),
+    _screen("muon, rate 1e-3", f"{_TINY} 11500000 --optimizer muon {_FP32}", 2),
     _screen("muon, rate 2e-3", f"{_TINY} 11500000 {_MUON}", 2),
     _screen("masking 30 percent", f"{_TINY} 10000000 {_MUON} --masking-rate 0.3 {_FP32}", 2),
     _screen("no sentence order", f"{_TINY} 11500000 {_MUON} --objective none"),
     _screen(
         "masking 30 percent, length 32 first",
         f"{_TINY} 10350000 {_MUON} --masking-rate 0.3 {_FP32} --length-stages 32:0.8",
+        2,
     ),
     _screen("adamw, 128 x 4, longer", f"{_TINY} 25000000"),
     _screen("muon, 128 x 4, longer", f"{_TINY} 23000000 {_MUON}"),

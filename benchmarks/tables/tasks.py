@@ -168,8 +168,8 @@ ROWS = (
     TaskRow(
         "Multi30k, English to German",
         "--task generation --train {work}/multi30k/train.jsonl --dev {work}/multi30k/test.jsonl"
-        " --learning-rate 1.5e-3 --beta2 0.98 --label-smoothing 0.1 --epochs 5 --batch-size 64"
-        " --max-length 64",
+        " --fresh-decoder --learning-rate 1.5e-3 --beta2 0.98 --label-smoothing 0.1 --epochs 5"
+        " --batch-size 64 --max-length 64",
         "copy",
         seeds=1,
         note="test 2016, beam of 4",

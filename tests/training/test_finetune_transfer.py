@@ -250,15 +250,36 @@ def test_layer_decay_leaves_what_is_frozen_alone(short, pretrained, tmp_path, ad
     assert load(out)("A lovely film.").score > 0
 
 
-@pytest.mark.parametrize("changes", [{"layer_decay": 0.9}, {"fresh_pooler": True}])
-def test_what_a_model_that_writes_has_no_use_for_is_refused(short, tmp_path, changes):
-    (option,) = changes
+@pytest.fixture
+def writing(short, tmp_path):
+    """Settings of a model that writes."""
     path = tmp_path / "pairs.jsonl"
     lines = [json.dumps({"source": f"gull {n}", "target": f"{n} gulls"}) for n in range(20)]
     path.write_text("\n".join(lines), encoding="utf-8")
-    settings = replace(short, task="generation", train=path, dev=None, labels=(), **changes)
+    return replace(short, task="generation", train=path, dev=None, labels=())
+
+
+@pytest.mark.parametrize("changes", [{"layer_decay": 0.9}, {"fresh_pooler": True}])
+def test_what_a_model_that_writes_has_no_use_for_is_refused(writing, changes):
+    (option,) = changes
     with pytest.raises(ConfigError, match=f"Received: --{option.replace('_', '-')}"):
-        finetune(settings)
+        finetune(replace(writing, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"decoder": "prefix"}, {"target_length": 32}, {"fresh_decoder": True}]
+)
+def test_what_only_a_model_that_writes_looks_at_is_refused(short, changes):
+    (option,) = changes
+    with pytest.raises(ConfigError, match=f"`--{option.replace('_', '-')}` goes with"):
+        finetune(replace(short, **changes))
+
+
+def test_a_fresh_decoder_is_one_beside_the_encoder(writing):
+    with pytest.raises(ConfigError, match="goes with `--decoder cross`"):
+        finetune(replace(writing, decoder="prefix", fresh_decoder=True))
+    out = finetune(replace(writing, fresh_decoder=True))
+    assert load(out)("gull 3")
 
 
 # === What is told ===

@@ -188,6 +188,22 @@ def test_a_run_from_scratch_takes_no_weights(pretrained, config, task_of):
     assert not torch.equal(tables[1], tables[2])
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_fresh_decoder_stands_on_the_encoder_as_it_was(pretrained, config, task_of, tied):
+    task = task_of("cross", tied=tied, target_length=16)
+    warm, fresh, again, other = (
+        generation_parts(
+            pretrained, config, task, RECORDS, fresh_decoder=anew, seed=seed
+        ).objective.model.state_dict()
+        for anew, seed in ((False, 0), (True, 0), (True, 0), (True, 1))
+    )
+    matrices = [name for name in warm if warm[name].ndim == 2]
+    drawn = {name for name in matrices if not torch.equal(warm[name], fresh[name])}
+    assert drawn == {name for name in matrices if name.startswith("decoder.")}
+    assert all(torch.equal(fresh[name], again[name]) for name in warm)
+    assert not any(torch.equal(fresh[name], other[name]) for name in drawn)
+
+
 def test_what_a_run_cannot_learn_is_refused(pretrained, task_of):
     config = AlbertConfig(max_position_embeddings=40)
     with pytest.raises(ConfigError, match="at most 40 tokens"):

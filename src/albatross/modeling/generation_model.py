@@ -48,8 +48,8 @@ class AlbertForGeneration(AlbertPreTrainedModel):
     `cross`: a decoder whose layers, shared as the encoder's are, attend to the words so far and to
     the encoder's rows. Opened from a folder without one it starts warm: self-attention,
     feed-forward and norms from the encoder, cross-attention from self-attention (Rothe et al.,
-    2020, without what they draw anew). `tied` leaves it cross-attention alone; the rest is the
-    encoder's.
+    2020, without what they draw anew); `initialize="decoder"` draws all of it. `tied` leaves it
+    cross-attention alone; the rest is the encoder's.
 
     `prefix`: nothing beside the encoder. It reads the target after the source, and a mask lets
     target tokens see those before them alone (UniLM, Dong et al., 2019).

@@ -259,6 +259,9 @@ class FinetuneSettings(TrainingSettings):
     decoder: Literal["cross", "prefix"] = "cross"
     """How texts are written: by a decoder that attends to the source, or by the encoder itself with
     a mask, which needs no weights of its own."""
+    fresh_decoder: bool = False
+    """Draw a decoder's weights in place of the encoder's, as pays where targets are in another
+    language than the encoder learned."""
     target_length: int = 64
     """Tokens of a text that is written, specials included."""
     adapt: Literal["full", "layers", "frozen", "lora", "adapter"] = "full"

@@ -17,6 +17,7 @@ from albatross.data.records import SourceRecord
 from albatross.errors import ConfigError
 from albatross.modeling.generation_model import AlbertForGeneration
 from albatross.modeling.packed import PackedInputs
+from albatross.modeling.pretrained import draw_weights
 from albatross.tasks.generation import GenerationTask
 from albatross.training.objectives import Draw, Objective
 
@@ -103,6 +104,7 @@ def generation_parts(
     *,
     smoothing: float = 0.1,
     from_scratch: bool = False,
+    fresh_decoder: bool = False,
     seed: int = 0,
 ) -> GenerationParts:
     """Open or draw a model for a task, and make its examples.
@@ -114,6 +116,7 @@ def generation_parts(
         records: each with a target.
         smoothing: share of a word's probability that is asked for all words alike.
         from_scratch: draw all weights by the seed.
+        fresh_decoder: draw those of a `cross` decoder, of a tied one its cross-attention.
         seed: of the draw.
 
     Raises:
@@ -131,6 +134,8 @@ def generation_parts(
         model = AlbertForGeneration.from_pretrained(
             source, config=config, seed=seed, decoder=kind, tied=tied
         )
+        if fresh_decoder:
+            draw_weights(model.decoder, config.initializer_range, seed)
     examples = [example for record in records for example in task.features(record)]
     return GenerationParts(TargetWords(model, smoothing=smoothing), examples)
 

@@ -198,6 +198,7 @@ class Writer:
             assignment.data.train,
             smoothing=_SMOOTHING_OF_WORDS if smoothing is None else smoothing,
             from_scratch=settings.from_scratch,
+            fresh_decoder=settings.fresh_decoder,
             seed=settings.seed,
         ).objective
         if settings.quantization_aware:

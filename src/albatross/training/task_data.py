@@ -151,7 +151,11 @@ def read_task_data(settings: FinetuneSettings, tokenizer: Tokenizer) -> TaskData
         )
     is_written = isinstance(task, GenerationTask)
     settings.refuse_unused(
-        **dict.fromkeys(("decoder", "target_length"), (is_written, "a task that writes"))
+        **dict.fromkeys(("decoder", "target_length"), (is_written, "a task that writes")),
+        fresh_decoder=(
+            is_written and settings.decoder == "cross",
+            "`--decoder cross` of a task that writes",
+        ),
     )
     if isinstance(task, GenerationTask):
         task = replace(task, decoder=settings.decoder, target_length=settings.target_length)
